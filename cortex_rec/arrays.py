@@ -1,0 +1,95 @@
+"""Array types, ragged lists, and their files (safetensors: no pickle, memory-mapped on load)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from cortex_rec.errors import ArtifactError
+
+Array = npt.NDArray[Any]
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
+
+DAY = 86_400
+NO_ROW = -1
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Lists of item rows of different length, one a user, in one flat array.
+
+    Parameters
+    ----------
+    pointer
+        (n + 1,) int64; list `i` is `item[pointer[i]:pointer[i + 1]]`.
+    item
+        (pointer[-1],) int32 rows of the item `IdMap`.
+    """
+
+    pointer: I64
+    item: I32
+
+    def __len__(self) -> int:
+        return len(self.pointer) - 1
+
+    def __getitem__(self, i: int) -> I32:
+        return self.item[self.pointer[i] : self.pointer[i + 1]]
+
+    @property
+    def owner(self) -> I64:
+        """(pointer[-1],) int64, the number of the list that each entry belongs to."""
+        return owners(self.pointer)
+
+    @staticmethod
+    def from_owner(owner: I64, item: I32, n: int) -> "Ragged":
+        """Lists from flat entries whose `owner` is already in ascending order."""
+        return Ragged(pointers(np.bincount(owner, minlength=n)), item.astype(np.int32))
+
+
+def pointers(counts: Array) -> I64:
+    """Offsets (n + 1,) int64 of lists with the given lengths."""
+    result = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=result[1:])
+    return result
+
+
+def owners(pointer: I64) -> I64:
+    """For each flat entry, the number of its list."""
+    return np.repeat(np.arange(len(pointer) - 1), np.diff(pointer))
+
+
+def ranges(starts: I64, counts: I64) -> I64:
+    """Concatenated `arange(start, start + count)`: the flat positions of several slices."""
+    offset = pointers(counts)
+    return np.repeat(starts - offset[:-1], counts) + np.arange(offset[-1])
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write named arrays to one safetensors file."""
+    save_file({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}, path)
+
+
+def load_arrays(path: Path) -> dict[str, Array]:
+    """Read what `save_arrays` wrote.
+
+    Raises
+    ------
+    ArtifactError
+        If the file is missing or damaged.
+    """
+    try:
+        return dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(
+            f"{path}: cannot be read as a safetensors file ({error}). Delete its folder and run again, "
+            "or go back to a release that `cortex-rec releases verify` passes."
+        ) from error

@@ -1,0 +1,123 @@
+"""What is known of every item and every offer, as arrays."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from cortex_rec import columns
+from cortex_rec.arrays import I32, I64, NO_ROW, load_arrays, save_arrays
+from cortex_rec.ids import IdMap
+
+#: Item attributes that group items, widest first.
+GROUPS = (columns.DEPARTMENT, columns.CATEGORY, columns.SUBCATEGORY, columns.BRAND)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Items by row.
+
+    Parameters
+    ----------
+    titles
+        One text an item, "" where unknown.
+    codes
+        For each of `GROUPS`: (n_items,) int32 code of the item's group, -1 where unknown.
+    names
+        For each of `GROUPS`: the group's name by code.
+    """
+
+    titles: list[str]
+    codes: dict[str, I32]
+    names: dict[str, list[str]]
+
+    def __len__(self) -> int:
+        return len(self.titles)
+
+    def group_of(self, group: str, item: int) -> str | None:
+        """The name of an item's department, category, subcategory or brand."""
+        code = self.codes[group][item]
+        return None if code == NO_ROW else self.names[group][code]
+
+    def save(self, path: Path) -> None:
+        frame = {"title": self.titles}
+        for group in GROUPS:
+            frame[group] = pl.Series([*self.names[group], None], dtype=pl.String).gather(self.codes[group] % (len(self.names[group]) + 1)).to_list()
+        pl.DataFrame(frame, schema=dict.fromkeys(frame, pl.String)).write_parquet(path, statistics=False)
+
+    @classmethod
+    def load(cls, path: Path) -> "Catalogue":
+        return cls.of(pl.read_parquet(path))
+
+    @classmethod
+    def of(cls, items: pl.DataFrame) -> "Catalogue":
+        """From a table with one row an item, in the order of the item id map."""
+        codes, names = {}, {}
+        for group in GROUPS:
+            column = items[group] if group in items.columns else pl.Series(group, [None] * items.height, dtype=pl.String)
+            ids = IdMap.of(column)
+            codes[group], names[group] = ids.rows(column), ids.ids.to_list()
+        titles = items[columns.TITLE].fill_null("") if columns.TITLE in items.columns else pl.Series([""] * items.height)
+        return cls(titles.to_list(), codes, names)
+
+
+@dataclass(frozen=True)
+class Promotions:
+    """Offers sorted by start: an item in a store (-1: every store) in [start, end), in a display or a mailer.
+
+    `display` and `mailer` are int32 codes, 0 for none; their meaning is in `names`.
+    """
+
+    item: I32
+    store: I32
+    start: I64
+    end: I64
+    display: I32
+    mailer: I32
+
+    @cached_property
+    def empty(self) -> bool:
+        return len(self.item) == 0
+
+    def active(self, as_of: int) -> "Promotions":
+        """The offers that run at the moment `as_of`."""
+        mask = (self.start <= as_of) & (as_of < self.end)
+        return Promotions(self.item[mask], self.store[mask], self.start[mask], self.end[mask], self.display[mask], self.mailer[mask])
+
+    def save(self, path: Path) -> None:
+        save_arrays(path, vars_of(self))
+
+    @classmethod
+    def load(cls, path: Path) -> "Promotions":
+        return cls(**load_arrays(path))
+
+    @classmethod
+    def of(cls, promotions: pl.DataFrame, items: IdMap, stores: IdMap) -> "Promotions":
+        """Encode `columns.PROMOTIONS`; offers of unknown items are left out, "0" and null mean none."""
+        table = promotions.sort(columns.START, columns.ITEM, *([columns.STORE] if columns.STORE in promotions.columns else []))
+        item = items.rows(table[columns.ITEM])
+        store = stores.rows(table[columns.STORE]) if columns.STORE in table.columns else np.full(len(item), NO_ROW, np.int32)
+        known = item != NO_ROW
+        return cls(
+            item[known],
+            store[known],
+            table[columns.START].dt.epoch("s").to_numpy()[known],
+            table[columns.END].dt.epoch("s").to_numpy()[known],
+            _codes(table, columns.DISPLAY)[known],
+            _codes(table, columns.MAILER)[known],
+        )
+
+
+def _codes(table: pl.DataFrame, column: str) -> I32:
+    """1-based codes of a text column in alphabetical order, 0 where null or "0"."""
+    if column not in table.columns:
+        return np.zeros(table.height, np.int32)
+    text = table[column].replace("0", None)
+    return (IdMap.of(text).rows(text) + 1).astype(np.int32)
+
+
+def vars_of(value: object) -> dict[str, I32]:
+    """The declared array fields of a dataclass, without cached properties."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}  # type: ignore[attr-defined]

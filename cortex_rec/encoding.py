@@ -1,0 +1,77 @@
+"""A `Dataset` with dense rows in place of external ids: what everything after the gates works on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from cortex_rec import columns
+from cortex_rec.arrays import load_arrays, save_arrays
+from cortex_rec.catalogue import Catalogue, Promotions
+from cortex_rec.dataset import Dataset
+from cortex_rec.errors import EmptyTrainingSetError
+from cortex_rec.histories import Histories, from_interactions
+from cortex_rec.ids import IdMap
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Id maps, purchase histories, catalogue and offers.
+
+    Parameters
+    ----------
+    users, items, stores
+        Frozen id maps; rows are in ascending order of the external ids.
+    histories
+        All purchases, by user.
+    catalogue, promotions
+        By item row.
+    """
+
+    users: IdMap
+    items: IdMap
+    stores: IdMap
+    histories: Histories
+    catalogue: Catalogue
+    promotions: Promotions
+
+    def save(self, folder: Path) -> None:
+        for name in ("users", "items", "stores"):
+            getattr(self, name).save(folder / f"{name}.parquet")
+        save_arrays(folder / "histories.safetensors", self.histories.arrays())
+        self.catalogue.save(folder / "catalogue.parquet")
+        self.promotions.save(folder / "promotions.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Encoded":
+        return cls(
+            *(IdMap.load(folder / f"{name}.parquet") for name in ("users", "items", "stores")),
+            Histories(**load_arrays(folder / "histories.safetensors")),
+            Catalogue.load(folder / "catalogue.parquet"),
+            Promotions.load(folder / "promotions.safetensors"),
+        )
+
+
+def encode(dataset: Dataset) -> Encoded:
+    """Replace external ids by dense rows.
+
+    Raises
+    ------
+    EmptyTrainingSetError
+        If the dataset has no interaction.
+    """
+    interactions = dataset.interactions
+    if interactions.is_empty():
+        raise EmptyTrainingSetError("interactions: no row is left after the gates. Check the source and its quarantine file.", table="interactions")
+    users = IdMap.of(interactions[columns.USER])
+    items = IdMap.of(interactions[columns.ITEM], dataset.items[columns.ITEM])
+    stores = IdMap.of(interactions[columns.STORE]) if columns.STORE in interactions.columns else IdMap(pl.Series([], dtype=pl.String))
+    listed = items.ids.to_frame(columns.ITEM).join(dataset.items, on=columns.ITEM, how="left", maintain_order="left")
+    return Encoded(
+        users,
+        items,
+        stores,
+        from_interactions(interactions, users, items, stores),
+        Catalogue.of(listed),
+        Promotions.of(dataset.promotions, items, stores),
+    )

@@ -1,0 +1,65 @@
+"""The exception tree. Every message says what was wrong, where, and what to do about it.
+
+CortexRecError
+├── ConfigError            a configuration that cannot be read or asks for the impossible
+├── DataError              a table that is not as it must be (`.table`, `.rows`)
+│   ├── EmptyTrainingSetError
+│   └── GateFailed         a data-quality suite allowed fewer bad rows than it found
+├── ArtifactError          a file of a stage or of a release is missing, damaged or cannot be written
+│   └── ReleaseNotFound
+├── UnknownUser
+└── UnknownItem
+"""
+
+from collections.abc import Sequence
+
+
+class CortexRecError(Exception):
+    """Root of everything that this library raises on purpose."""
+
+
+class ConfigError(CortexRecError):
+    """The configuration cannot be read, has an unknown key, or asks for the impossible."""
+
+
+class DataError(CortexRecError):
+    """A table is not as it must be.
+
+    Parameters
+    ----------
+    message
+        What was expected, what was found, and the way out.
+    table
+        Name of the table or file.
+    rows
+        Row numbers (0-based, in file order) that show the fault; may be empty.
+    """
+
+    def __init__(self, message: str, *, table: str = "", rows: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.table = table
+        self.rows = tuple(rows)
+
+
+class EmptyTrainingSetError(DataError):
+    """No interaction is left to learn from; the message says which filter removed the last ones."""
+
+
+class GateFailed(DataError):
+    """More rows break a data-quality suite than the suite allows. The message carries the table of rules."""
+
+
+class ArtifactError(CortexRecError):
+    """A stage's or a release's file is missing, damaged, of another format version, or cannot be written."""
+
+
+class ReleaseNotFound(ArtifactError):
+    """The release asked for is not in the store."""
+
+
+class UnknownUser(CortexRecError):
+    """A user id that the release has never seen, where a known one is needed."""
+
+
+class UnknownItem(CortexRecError):
+    """An item id that the catalogue does not have, where a known one is needed."""

@@ -1,0 +1,146 @@
+"""What is known of items and of stores at one moment, from everybody's purchases before it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cortex_rec.arrays import DAY, F32, I32, I64, load_arrays, save_arrays
+from cortex_rec.catalogue import vars_of
+from cortex_rec.features.groups import ages, group
+from cortex_rec.histories import Histories
+
+#: Days over which purchases are counted.
+SPANS = (7, 28, 91)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Arrays by item row, float32, NaN where there is nothing to say.
+
+    Parameters
+    ----------
+    lines, buyers
+        (n_items, len(SPANS)) numbers of lines and of distinct users in the last days.
+    days_listed, days_idle
+        (n_items,) days since the first and the last purchase by anybody.
+    repeat_share
+        (n_items,) of the users who bought it in the longest span, the share who bought it twice or more, shrunk to the mean.
+    gap_days
+        (n_items,) mean days between two purchases by one user, over all pairs that repeated.
+    price, discount
+        (n_items,) mean in the longest span.
+    recent_price, recent_discount
+        (n_items,) mean in the shortest span.
+    group_gap_days
+        (n_subcategories,) as `gap_days`.
+    store_key, store_lines
+        Lines of an item in a store in the middle span, at ascending `store * n_items + item`.
+    store_total
+        (n_stores,) lines of a store in the middle span.
+    """
+
+    lines: F32
+    buyers: F32
+    days_listed: F32
+    days_idle: F32
+    repeat_share: F32
+    gap_days: F32
+    price: F32
+    discount: F32
+    recent_price: F32
+    recent_discount: F32
+    group_gap_days: F32
+    store_key: I64
+    store_lines: F32
+    store_total: F32
+
+    def save(self, path: Path) -> None:
+        save_arrays(path, vars_of(self))
+
+    @classmethod
+    def load(cls, path: Path) -> "Statistics":
+        return cls(**load_arrays(path))
+
+    def in_store(self, store: I32, item: I32) -> F32:
+        """(n,) float32 lines of each item in each store in the middle span; NaN where the store is unknown."""
+        wanted = store.astype(np.int64) * len(self.price) + item
+        if len(self.store_key) == 0:
+            return np.full(len(item), np.nan, np.float32)
+        at = np.minimum(np.searchsorted(self.store_key, wanted), len(self.store_key) - 1)
+        found = np.where(self.store_key[at] == wanted, self.store_lines[at], np.float32(0))
+        return np.where(store >= 0, found, np.float32(np.nan)).astype(np.float32)
+
+
+def fit(histories: Histories, subcategory: I32, n_items: int, n_stores: int, *, as_of: int) -> Statistics:
+    """Count everybody's purchases.
+
+    Parameters
+    ----------
+    histories
+        All purchases before `as_of`.
+    subcategory
+        (n_items,) int32 codes, -1 where unknown.
+    """
+    age = ages(histories, as_of)
+    pairs = group(histories, histories.item, n_items)
+    lines = np.stack([np.bincount(histories.item[age <= span], minlength=n_items) for span in SPANS], axis=1)
+    buyers = np.stack([_distinct_users(histories, age <= span, n_items) for span in SPANS], axis=1)
+
+    first = np.full(n_items, np.iinfo(np.int64).max)
+    last = np.full(n_items, np.iinfo(np.int64).min)
+    np.minimum.at(first, pairs.member, pairs.first)
+    np.maximum.at(last, pairs.member, pairs.last)
+    sold = np.bincount(pairs.member, minlength=n_items) > 0
+
+    recent = pairs.total((age <= SPANS[2]).astype(np.float64))
+    once = np.bincount(pairs.member[recent > 0], minlength=n_items)
+    twice = np.bincount(pairs.member[recent > 1], minlength=n_items)
+    mean_share = twice.sum() / max(once.sum(), 1)
+
+    by_item = histories.item.astype(np.int64)
+    stores = histories.store.astype(np.int64)
+    middle = (age <= SPANS[1]) & (stores >= 0)
+    store_key, store_lines = np.unique(stores[middle] * n_items + by_item[middle], return_counts=True)
+
+    subcategories = group(histories, subcategory[histories.item], max(int(subcategory.max(initial=-1)) + 1, 1))
+    return Statistics(
+        lines.astype(np.float32),
+        buyers.astype(np.float32),
+        _where(sold, (as_of - first) / DAY),
+        _where(sold, (as_of - last) / DAY),
+        ((twice + 10 * mean_share) / (once + 10)).astype(np.float32),
+        _gap(pairs.member, (pairs.last - pairs.first) / DAY, pairs.baskets - 1, n_items),
+        _mean(histories.item, histories.price, age <= SPANS[2], n_items),
+        _mean(histories.item, histories.discount, age <= SPANS[2], n_items),
+        _mean(histories.item, histories.price, age <= SPANS[0], n_items),
+        _mean(histories.item, histories.discount, age <= SPANS[0], n_items),
+        _gap(subcategories.member, (subcategories.last - subcategories.first) / DAY, subcategories.baskets - 1, subcategories.width),
+        store_key,
+        store_lines.astype(np.float32),
+        np.bincount(stores[middle], minlength=n_stores).astype(np.float32),
+    )
+
+
+def _distinct_users(histories: Histories, mask: np.ndarray, n_items: int) -> I64:
+    pairs = np.unique(histories.item[mask].astype(np.int64) * histories.n_users + histories.owner[mask])
+    return np.bincount(pairs // max(histories.n_users, 1), minlength=n_items)
+
+
+def _where(known: np.ndarray, value: np.ndarray) -> F32:
+    return np.where(known, value, np.nan).astype(np.float32)
+
+
+def _gap(member: I32, days: np.ndarray, gaps: np.ndarray, n: int) -> F32:
+    """Mean days between purchases: all days between first and last over all gaps."""
+    repeated = gaps > 0
+    total = np.bincount(member[repeated], days[repeated], n)
+    count = np.bincount(member[repeated], gaps[repeated], n)
+    return np.divide(total, count, out=np.full(n, np.nan), where=count > 0).astype(np.float32)
+
+
+def _mean(item: I32, value: F32, mask: np.ndarray, n_items: int) -> F32:
+    known = mask & ~np.isnan(value)
+    count = np.bincount(item[known], minlength=n_items)
+    total = np.bincount(item[known], value[known], n_items)
+    return np.divide(total, count, out=np.full(n_items, np.nan), where=count > 0).astype(np.float32)

@@ -1,0 +1,130 @@
+"""Purchases by user as arrays: what features and retrievers read, offline for a million users or online for one."""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from cortex_rec import columns
+from cortex_rec.arrays import F32, I32, I64, Array, owners, pointers, ranges
+from cortex_rec.ids import IdMap
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Events sorted by user, then time, then item.
+
+    Parameters
+    ----------
+    pointer
+        (n_users + 1,) int64; the events of user `u` are `pointer[u]:pointer[u + 1]`.
+    item, store
+        int32 rows of their id maps; store is -1 where unknown.
+    time
+        int64 seconds since 1970 in the shop's own time zone.
+    basket
+        int64; equal for the lines of one basket, rising with time within a user.
+    quantity, price, discount
+        float32, NaN where unknown; price of one unit after discounts, discount as a share of the shelf price.
+    """
+
+    pointer: I64
+    item: I32
+    time: I64
+    basket: I64
+    store: I32
+    quantity: F32
+    price: F32
+    discount: F32
+
+    @property
+    def n_users(self) -> int:
+        return len(self.pointer) - 1
+
+    @cached_property
+    def owner(self) -> I64:
+        """(n_events,) int64, the user of each event."""
+        return owners(self.pointer)
+
+    def before(self, as_of: int) -> "Histories":
+        """Only what happened before the moment `as_of`."""
+        return self._keep(self.time < as_of)
+
+    def between(self, start: int, end: int) -> "Histories":
+        """Only what happened in [start, end)."""
+        return self._keep((self.time >= start) & (self.time < end))
+
+    def take(self, users: I32) -> "Histories":
+        """The histories of some users, in the given order; a negative row gives an empty history."""
+        known = np.maximum(users, 0).astype(np.int64)
+        counts = np.where(users >= 0, self.pointer[known + 1] - self.pointer[known], 0)
+        return self._at(ranges(self.pointer[known], counts), pointers(counts))
+
+    def _keep(self, mask: Array) -> "Histories":
+        counts = np.bincount(self.owner[mask], minlength=self.n_users)
+        return self._at(np.flatnonzero(mask), pointers(counts))
+
+    def _at(self, positions: I64, pointer: I64) -> "Histories":
+        return Histories(pointer, *(getattr(self, field.name)[positions] for field in fields(self)[1:]))
+
+    def arrays(self) -> dict[str, Array]:
+        """The arrays by name, for saving."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def from_interactions(interactions: pl.DataFrame, users: IdMap, items: IdMap, stores: IdMap) -> Histories:
+    """Encode a table of interactions.
+
+    Parameters
+    ----------
+    interactions
+        `columns.INTERACTIONS`; ids that the maps lack are an error of the caller.
+    users, items, stores
+        Frozen id maps.
+    """
+    n = interactions.height
+    user = users.rows(interactions[columns.USER]).astype(np.int64)
+    item = items.rows(interactions[columns.ITEM])
+    time = interactions[columns.TIMESTAMP].dt.epoch("s").to_numpy()
+    order = np.lexsort((item, time, user))
+    user, item, time = user[order], item[order], time[order]
+
+    def floats(name: str) -> F32:
+        if name not in interactions.columns:
+            return np.full(n, np.nan, np.float32)
+        return interactions[name].fill_null(float("nan")).to_numpy()[order].astype(np.float32)
+
+    store = stores.rows(interactions[columns.STORE])[order] if columns.STORE in interactions.columns else np.full(n, -1, np.int32)
+    if columns.BASKET in interactions.columns:
+        label = interactions[columns.BASKET].rank("dense").fill_null(0).to_numpy().astype(np.int64)[order]
+    else:
+        label = time
+    return Histories(
+        pointers(np.bincount(user, minlength=len(users))),
+        item,
+        time,
+        _baskets_in_time(user, time, label),
+        store,
+        floats(columns.QUANTITY),
+        floats(columns.PRICE),
+        floats(columns.DISCOUNT),
+    )
+
+
+def _baskets_in_time(user: I64, time: I64, label: I64) -> I64:
+    """Number baskets within a user by their first moment, so that a later basket has a higher number."""
+    if len(user) == 0:
+        return np.zeros(0, np.int64)
+    order = np.lexsort((time, label, user))
+    new = np.ones(len(user), bool)
+    new[1:] = (user[order][1:] != user[order][:-1]) | (label[order][1:] != label[order][:-1])
+    group = np.cumsum(new) - 1
+    first_user, first_time = user[order][new], time[order][new]
+    rank = np.empty(len(first_user), np.int64)
+    by_time = np.lexsort((first_time, first_user))
+    start = np.searchsorted(first_user[by_time], first_user[by_time], side="left")
+    rank[by_time] = np.arange(len(first_user)) - start
+    basket = np.empty(len(user), np.int64)
+    basket[order] = rank[group]
+    return basket

@@ -1,0 +1,79 @@
+"""Time windows. Whatever belongs to a window's start sees nothing that happened at or after it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from cortex_rec.arrays import DAY, I32, Ragged
+from cortex_rec.config import Windows
+from cortex_rec.errors import ConfigError
+from cortex_rec.histories import Histories
+
+
+@dataclass(frozen=True)
+class Window:
+    """The purchases in [start, end), seconds since 1970, are what a model that knows all before `start` must foresee."""
+
+    start: int
+    end: int
+
+    @property
+    def label(self) -> str:
+        """The first day, as YYYY-MM-DD."""
+        return day_of(self.start)
+
+
+def day_of(moment: int) -> str:
+    """The calendar day of a moment in seconds since 1970."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")
+
+
+def windows(config: Windows, histories: Histories) -> tuple[list[Window], Window]:
+    """The training windows, oldest first, and the test window after them.
+
+    Raises
+    ------
+    ConfigError
+        If the data do not reach back before the first training window, or no purchase lies in the test window.
+    """
+    first, last = int(histories.time.min()), int(histories.time.max())
+    end = (last // DAY + 1) * DAY if config.end is None else int(config.end.replace(tzinfo=UTC).timestamp())
+    length = config.days * DAY
+    test = Window(end - length, end)
+    training = [Window(test.start - i * length, test.start - (i - 1) * length) for i in range(config.training, 0, -1)]
+    if training[0].start <= first:
+        raise ConfigError(
+            f"windows: {config.training} training windows of {config.days} days before the test window {test.label} reach back to "
+            f"{training[0].label}, but the first purchase is of {day_of(first)}. Ask for fewer or shorter windows, or a later `windows.end`."
+        )
+    if not np.any((histories.time >= test.start) & (histories.time < test.end)):
+        raise ConfigError(
+            f"windows: no purchase lies in the test window {test.label} to {day_of(test.end)}; the data end on {day_of(last)}. Change `windows.end`."
+        )
+    return training, test
+
+
+def truth(histories: Histories, window: Window) -> tuple[I32, Ragged]:
+    """Who is judged in a window, and what they bought in it.
+
+    Returns
+    -------
+    users
+        (n,) int32: those with a purchase in the window and one before it.
+    bought
+        For each of them the distinct items of the window, ascending.
+    """
+    inside = histories.between(window.start, window.end)
+    seen = np.diff(histories.before(window.start).pointer) > 0
+    users = np.flatnonzero(seen & (np.diff(inside.pointer) > 0)).astype(np.int32)
+    return users, distinct(inside.take(users))
+
+
+def distinct(histories: Histories) -> Ragged:
+    """Each user's distinct items, ascending."""
+    if len(histories.item) == 0:
+        return Ragged(np.zeros(histories.n_users + 1, np.int64), histories.item)
+    width = int(histories.item.max()) + 1
+    keys = np.unique(histories.owner * width + histories.item)
+    return Ragged.from_owner(keys // width, (keys % width).astype(np.int32), histories.n_users)
