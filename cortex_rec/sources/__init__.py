@@ -1,0 +1,36 @@
+"""Where purchases come from: one file a format, each ending in one `Dataset`."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from cortex_rec.config import Source, Windows
+from cortex_rec.dataset import Dataset
+from cortex_rec.sources import complete_journey
+
+#: `source.kind` -> what reads it. A new format is one new file and one line here.
+READERS: Final[dict[str, Callable[[Any, Windows], Dataset]]] = {
+    "complete_journey": complete_journey.read,
+}
+
+
+def read(source: Source, windows: Windows) -> Dataset:
+    """Read a source into the four tables.
+
+    Parameters
+    ----------
+    source
+        The part `source` of the configuration; its `kind` picks the reader.
+    windows
+        The run's windows in time; a source may leave out offers that no window needs, never a purchase.
+
+    Returns
+    -------
+    Dataset
+        Checked tables; rows are in file order.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, empty, damaged or not in the shape that the configuration says.
+    """
+    return READERS[source.kind](source, windows)
