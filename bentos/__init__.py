@@ -1,0 +1,1 @@
+"""The BentoML service: routes, request and response models, wiring."""

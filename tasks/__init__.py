@@ -1,0 +1,1 @@
+"""Prefect tasks, thin: load, one library call, save."""
