@@ -1,0 +1,1 @@
+"""Releases: what a run ends in and a service answers from."""
