@@ -87,7 +87,7 @@ class Manifest(Contents):
             raw = json.loads(path.read_text(encoding="utf-8"))
             version = raw["format_version"]
             if version != FORMAT_VERSION:
-                raise ArtifactError(f"{path}: format version {version!r}, expected {FORMAT_VERSION}. Train again, or use the version that made it.")
+                raise ArtifactError(f"{path}: format version {version!r}, expected {FORMAT_VERSION}. Train again.")
             manifest = cls.model_validate(raw)
         except FileNotFoundError as error:
             raise ArtifactError(f"{path}: is missing.") from error

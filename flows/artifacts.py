@@ -1,0 +1,39 @@
+"""What a run leaves at the Prefect dashboard: tables, a summary and a link to the report."""
+
+import json
+from pathlib import Path
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from cortex_rec.releases.store import Release
+from cortex_rec.stages import StageOutput
+
+GATES = "gates.json"
+
+
+def show_run(made: Release, stages: list[StageOutput]) -> None:
+    """Leave the gates' results, the metrics, a link to the report and the seconds of every stage."""
+    gates = [row for output in stages for row in _gates(output.path)]
+    if gates:
+        create_table_artifact(key="gates", table=gates, description="Every rule that a table or a stage's output was held to.")
+    create_markdown_artifact(key="metrics", markdown=summary(made), description=f"Release {made.id}")
+    report = made.path / "report" / "report.html"
+    create_link_artifact(key="report", link=report.resolve().as_uri(), link_text="report.html", description="The evaluation with plots.")
+    seconds = [
+        {"stage": output.name, "seconds": output.seconds, "peak_rss_mb": output.peak_rss_mb, "cached": output.cached}
+        for output in stages
+    ]
+    create_table_artifact(key="stages", table=seconds, description="What each stage took when it last really ran.")
+
+
+def summary(made: Release) -> str:
+    """The main figures of a release as Markdown."""
+    metrics = made.manifest.metrics
+    lines = [f"## {made.manifest.name}: {made.id}", "", "| metric | value |", "|---|---|"]
+    lines += [f"| {name} | {value:.4f} |" for name, value in metrics["metrics"].items() if isinstance(value, float)]
+    return "\n".join(lines)
+
+
+def _gates(folder: Path) -> list[dict[str, object]]:
+    path = folder / GATES
+    return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []

@@ -1,0 +1,21 @@
+"""Run the training flow from a command line, with no server to start."""
+
+from pathlib import Path
+
+from cortex_rec.config import load_config
+from flows.environment import prepare
+
+
+def run_train(config_path: str, **overrides: str) -> str:
+    """Train as `config_path` says and return the release's id.
+
+    Raises
+    ------
+    CortexRecError
+        Whatever a stage found wrong, as it raised it.
+    """
+    config = load_config(config_path, **overrides)  # a wrong key is told at once, not after the server's start
+    prepare(Path(config.workspace))
+    from flows.train import train
+
+    return train(config_path, overrides)

@@ -1,0 +1,22 @@
+"""From checked tables to dense arrays."""
+
+from pathlib import Path
+
+from prefect import task
+
+from cortex_rec.config import Config
+from cortex_rec.stages import StageOutput
+from tasks.stage import MINUTE, OPTIONS, run
+
+
+@task(name="encode", timeout_seconds=15 * MINUTE, **OPTIONS)
+def encode(config: Config, tables: StageOutput) -> StageOutput:
+    """Replace external ids by dense rows and order purchases by user."""
+
+    def write(folder: Path) -> None:
+        from cortex_rec.dataset import Dataset
+        from cortex_rec.encoding import encode
+
+        encode(Dataset.load(tables.path)).save(folder)
+
+    return run(config, "encode", {"tables": tables}, {}, __name__, write)

@@ -1,0 +1,52 @@
+"""One line a stage on the terminal: its name, what it does, how long it took or that it was there already."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+CONSOLE: Final = Console(stderr=True, highlight=False)
+
+_DOES: Final = {
+    "ingest": "read the source's files",
+    "check": "gate the tables, set bad rows aside",
+    "encode": "ids to dense rows, purchases by user",
+    "windows": "lay out training and test weeks",
+    "embed": "item words to vectors",
+    "retrievers": "fit all retrievers on what was known before",
+    "lists": "candidates, features and labels of the week",
+    "ranker": "fit LambdaRank on all training weeks",
+    "evaluate": "judge the test week against the baselines",
+    "release": "write and verify the release",
+}
+
+
+@dataclass
+class Line:
+    """The end of a stage's line."""
+
+    cached: bool = False
+
+
+@contextmanager
+def line(stage: str, label: str = "") -> Iterator[Line]:
+    """Show that a stage runs, then how it ended."""
+    text = f"{_DOES.get(stage, stage)} {label}".strip()
+    ending = Line()
+    start = time.perf_counter()
+    with CONSOLE.status(f"[bold]{stage:<11}[/] {text} …"):
+        try:
+            yield ending
+        except BaseException:
+            CONSOLE.print(_row("✗", "red", stage, text, "failed"))
+            raise
+    seconds = f"{time.perf_counter() - start:.1f} s"
+    CONSOLE.print(_row("=", "dim", stage, text, "unchanged") if ending.cached else _row("✓", "green", stage, text, seconds))
+
+
+def _row(mark: str, style: str, stage: str, text: str, end: str) -> Text:
+    return Text.assemble((f"{mark} ", style), (f"{stage:<11} ", "bold"), f"{text:<58} ", (f"{end:>10}", style))

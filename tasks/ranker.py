@@ -1,0 +1,24 @@
+"""The ranker."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import task
+
+from cortex_rec.config import Config
+from cortex_rec.stages import StageOutput
+from tasks.stage import MINUTE, OPTIONS, run
+
+
+@task(name="ranker", timeout_seconds=120 * MINUTE, **OPTIONS)
+def fit_ranker(config: Config, lists: Sequence[StageOutput]) -> StageOutput:
+    """Fit LambdaRank on the lists of all training windows."""
+
+    def write(folder: Path) -> None:
+        from cortex_rec.ranking import lambdarank
+        from cortex_rec.ranking.training import TrainingLists
+
+        lambdarank.fit([TrainingLists.load(each.path) for each in lists], config.ranking, seed=config.seed).save(folder)
+
+    part = {"ranking": config.ranking.model_dump(mode="json"), "seed": config.seed, "threads": config.threads}
+    return run(config, "ranker", {f"lists {i}": each for i, each in enumerate(lists)}, part, __name__, write)

@@ -1,0 +1,99 @@
+"""The run's end: an immutable release."""
+
+import json
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final, cast
+
+from prefect import task
+from prefect.states import Completed
+
+from cortex_rec.code_version import ROOT
+from cortex_rec.config import Config
+from cortex_rec.releases import store
+from cortex_rec.releases.manifest import Contents, DataWindow, Feature
+from cortex_rec.releases.store import Release
+from cortex_rec.stages import RECORD, StageOutput
+from tasks import progress
+from tasks.stage import MINUTE, OPTIONS
+
+METRICS: Final = "metrics.json"
+LIBRARIES: Final = ("dgl", "faiss-cpu", "lightgbm", "numpy", "polars", "safetensors", "scipy", "sentence-transformers", "torch")
+
+
+@task(name="release", timeout_seconds=30 * MINUTE, **OPTIONS)
+def release(config: Config, parts: dict[str, StageOutput], as_of: int, stages: list[StageOutput]) -> Release:
+    """Gather what the service needs, with the report, in one folder and point `latest` to it."""
+    def write(folder: Path) -> None:
+        for name, output in parts.items():
+            shutil.copytree(output.path, folder / name, ignore=shutil.ignore_patterns(RECORD))
+        recorded = json.dumps(recorded_config(config), indent=1, sort_keys=True)
+        (folder / "config.json").write_text(recorded + "\n", encoding="utf-8")
+
+    root = Path(config.releases)
+    known = set(store.release_ids(root))
+    with progress.line("release") as line:
+        made = store.publish(root, write, _contents(config, parts, as_of), _run(stages))
+        line.cached = made.id in known
+    # Prefect takes a returned state as the task's end and hands its data to the caller.
+    return cast(Release, Completed(name="Cached" if line.cached else "Completed", message=str(made.path), data=made))
+
+
+def recorded_config(config: Config) -> dict[str, Any]:
+    """The configuration without the places on this machine, which must not tell two equal releases apart."""
+    recorded = config.model_dump(mode="json", exclude={"workspace", "releases"})
+    for table in recorded["source"].values():
+        if isinstance(table, dict) and "path" in table:
+            table["path"] = Path(table["path"]).name
+    if "folder" in recorded["source"]:
+        recorded["source"]["folder"] = Path(recorded["source"]["folder"]).name
+    return recorded
+
+
+def _contents(config: Config, parts: dict[str, StageOutput], as_of: int) -> Contents:
+    from cortex_rec.encoding import Encoded
+    from cortex_rec.ranking.lambdarank import LambdaRank
+
+    data = Encoded.load(parts["encoded"].path)
+    time = data.histories.time
+    return Contents(
+        name=config.name,
+        data=DataWindow(
+            as_of=_moment(as_of),
+            first=_moment(int(time.min())),
+            last=_moment(int(time.max())),
+            interactions=len(time),
+            users=len(data.users),
+            items=len(data.items),
+        ),
+        config=recorded_config(config),
+        features=tuple(Feature(name=name, dtype="float32") for name in LambdaRank.load(parts["ranker"].path).features),
+        metrics=json.loads((parts["report"].path / METRICS).read_text(encoding="utf-8")),
+        libraries={"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES},
+        git_commit=_git_commit(),
+    )
+
+
+def _run(stages: Iterable[StageOutput]) -> dict[str, Any]:
+    """Seconds by stage as each took when it last really ran, and the largest memory of any."""
+    seconds: dict[str, float] = {}
+    for output in stages:
+        seconds[output.name] = round(seconds.get(output.name, 0.0) + output.seconds, 3)
+    return {"seconds": seconds, "peak_rss_mb": max(output.peak_rss_mb for output in stages)}
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+
+
+def _git_commit() -> str | None:
+    """The commit of the code, None outside a git checkout."""
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        return None
+    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return found.stdout.strip() if found.returncode == 0 else None

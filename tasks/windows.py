@@ -1,0 +1,45 @@
+"""Which moments the run looks at."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+from prefect import task
+
+from cortex_rec.config import Config
+from cortex_rec.stages import StageOutput
+from tasks.stage import MINUTE, OPTIONS, run
+
+WINDOWS = "windows.json"
+
+
+class Plan(NamedTuple):
+    """Moments in seconds since 1970."""
+
+    training: list[tuple[int, int]]
+    test: tuple[int, int]
+    #: everything is known: the moment from which the release recommends
+    end: int
+
+
+@task(name="windows", timeout_seconds=5 * MINUTE, **OPTIONS)
+def lay_out_windows(config: Config, encoded: StageOutput) -> StageOutput:
+    """Lay out the training windows, the test window and the end of the data."""
+
+    def write(folder: Path) -> None:
+        from cortex_rec import splits
+        from cortex_rec.encoding import Encoded
+
+        training, test = splits.windows(config.windows, Encoded.load(encoded.path).histories)
+        plan = {"training": [asdict(window) for window in training], "test": asdict(test)}
+        (folder / WINDOWS).write_text(json.dumps(plan, indent=1), encoding="utf-8")
+
+    return run(config, "windows", {"encoded": encoded}, config.windows.model_dump(mode="json"), __name__, write)
+
+
+def read_plan(windows: StageOutput) -> Plan:
+    """Read what `lay_out_windows` wrote."""
+    plan = json.loads((windows.path / WINDOWS).read_text(encoding="utf-8"))
+    test = (plan["test"]["start"], plan["test"]["end"])
+    return Plan([(window["start"], window["end"]) for window in plan["training"]], test, test[1])
