@@ -84,8 +84,9 @@ def auc_per_user(pointer: I64, scores: F32, relevant: Bool) -> F64:
 
 def is_in(lists: Ragged, sets: Ragged) -> Bool:
     """For each entry of `lists`, whether the set of the same user has it: (lists.pointer[-1],) bool."""
-    width = np.int64(max(lists.item.max(initial=0), sets.item.max(initial=0))) + 1
-    return np.isin(lists.owner * width + lists.item, sets.owner * width + sets.item)
+    # One number a (user, item); the shift by one keeps the row -1 of an unknown item apart from the user before.
+    width = np.int64(max(lists.item.max(initial=0), sets.item.max(initial=0))) + 2
+    return np.isin(lists.owner * width + lists.item + 1, sets.owner * width + sets.item + 1)
 
 
 def without(lists: Ragged, excluded: Ragged) -> Ragged:

@@ -1,0 +1,178 @@
+"""One test window judged: every figure of the report as a plain mapping that JSON can hold."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cortex_rec.arrays import F32, F64, I32, Bool, Ragged
+from cortex_rec.config import Evaluation
+from cortex_rec.evaluation import beyond_accuracy, candidates, metrics, significance, slices
+from cortex_rec.histories import Histories
+
+#: The list length of the headline figures, and the metric that a release is judged by first.
+MAIN_K = 10
+MAIN = f"ndcg@{MAIN_K}"
+#: Figures that are reported whatever cut-offs a configuration asks for.
+_ALWAYS = (10, 20)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was recommended in a test window, what was bought, and what is needed to judge the one by the other.
+
+    Parameters
+    ----------
+    window
+        First moment of the test window and the first after it, as ISO 8601 text.
+    test_week
+        Name of the window, as the report prints it.
+    users
+        (n,) int32 rows of the test users: a purchase in the window and one before.
+    ranked
+        All candidates of each user, best first.
+    scores
+        (ranked.pointer[-1],) float32, aligned with `ranked.item`.
+    truth
+        Distinct items that each user bought in the window; -1 for an item that the catalogue lacks.
+    bought_before
+        Distinct items that each user ever bought before the window.
+    history
+        Purchases of these users before the window, one history a user.
+    found_by
+        By retriever: which entries of `ranked.item` it proposed.
+    baselines
+        Lists of the same users by baseline, long enough to stay full when items bought before are taken out.
+    item_vectors
+        (n_items, d) float32, for the variety of a list.
+    department
+        (n_items,) int32 rows of `department_names`, -1 where unknown.
+    department_names
+        Names of the departments.
+    n_items
+        Size of the catalogue.
+    popularity
+        (n_items,) int32 order lines in the four weeks before the window.
+    """
+
+    window: tuple[str, str]
+    test_week: str
+    users: I32
+    ranked: Ragged
+    scores: F32
+    truth: Ragged
+    bought_before: Ragged
+    history: Histories
+    found_by: Mapping[str, Bool]
+    baselines: Mapping[str, Ragged]
+    item_vectors: F32
+    department: I32
+    department_names: list[str]
+    n_items: int
+    popularity: I32
+
+
+def evaluate(judged: Judged, config: Evaluation, *, seed: int) -> dict[str, Any]:
+    """Compute every figure of the report.
+
+    Parameters
+    ----------
+    judged
+        Recommendations and purchases of one window.
+    config
+        Cut-offs and bootstrap samples; 10 and 20 are always among the cut-offs.
+    seed
+        Decides the bootstrap's draws.
+
+    Returns
+    -------
+    dict
+        `docs/evaluation.md` names every key. Figures are rounded to six decimals, NaN is None.
+    """
+    cutoffs = sorted({*config.cutoffs, *_ALWAYS})
+    per_user = metrics.per_user(judged.ranked, judged.truth, cutoffs)
+    relevant = metrics.is_in(judged.ranked, judged.truth)
+    per_user["auc"] = metrics.auc_per_user(judged.ranked.pointer, judged.scores, relevant)
+    found = candidates.describe(judged.ranked, judged.truth, judged.found_by)
+    parts = slices.by_novelty(judged.ranked, judged.truth, judged.bought_before)
+    parts |= slices.by_activity(judged.ranked, judged.truth, np.diff(judged.history.pointer))
+    departments = slices.by_department(judged.ranked, judged.truth, judged.department, judged.department_names)
+    lists = {"system": judged.ranked, **judged.baselines}
+    result = {
+        "test_week": judged.test_week,
+        "window": list(judged.window),
+        "users": len(judged.users),
+        "metrics": _means(per_user),
+        "intervals": _intervals(per_user, config, seed),
+        "candidate_recall": found["recall"],
+        "candidates": found,
+        "stages": candidates.stages(judged.ranked, judged.truth, judged.bought_before, judged.n_items, MAIN_K),
+        "slices": {name: _slice(part, cutoffs, config, seed) for name, part in parts.items()}
+        | {"departments": {name: _slice(part, _ALWAYS, config, seed) for name, part in departments.items()}},
+        "baselines": {name: _baseline(ranked, judged, per_user, cutoffs, config, seed) for name, ranked in judged.baselines.items()},
+        "beyond_accuracy": {name: _describe(ranked, judged) for name, ranked in lists.items()}
+        | {"bought": _describe(metrics.where(judged.truth, judged.truth.item >= 0), judged, judged.n_items)},
+    }
+    plain: dict[str, Any] = _plain(result)
+    return plain
+
+
+def _slice(part: slices.Part, cutoffs: tuple[int, ...] | list[int], config: Evaluation, seed: int) -> dict[str, Any]:
+    ranked, truth = part
+    per_user = metrics.per_user(ranked, truth, cutoffs)
+    return {
+        "users": int(np.count_nonzero(np.diff(truth.pointer))),
+        "purchases": len(truth.item),
+        **_means(per_user),
+        "intervals": _intervals({MAIN: per_user[MAIN]}, config, seed),
+    }
+
+
+def _baseline(
+    ranked: Ragged, judged: Judged, system: Mapping[str, F64], cutoffs: list[int], config: Evaluation, seed: int
+) -> dict[str, Any]:
+    """A baseline's metrics, overall and by novelty, and the system's lead over it."""
+    per_user = metrics.per_user(ranked, judged.truth, cutoffs)
+    parts = slices.by_novelty(ranked, judged.truth, judged.bought_before)
+    difference = system[MAIN] - per_user[MAIN]
+    low, high = significance.intervals({MAIN: difference}, samples=config.bootstrap_samples, seed=seed)[MAIN]
+    gain = significance.lift(system[MAIN], per_user[MAIN], samples=config.bootstrap_samples, seed=seed)
+    return {
+        **_means(per_user),
+        "intervals": _intervals({MAIN: per_user[MAIN]}, config, seed),
+        "slices": {name: _slice(part, cutoffs, config, seed) for name, part in parts.items()},
+        "difference": {MAIN: {"value": _mean(difference), "low": low, "high": high}},
+        "lift": {MAIN: dict(zip(("value", "low", "high"), gain, strict=True))},
+    }
+
+
+def _describe(ranked: Ragged, judged: Judged, k: int = MAIN_K) -> dict[str, Any]:
+    shown = metrics.top(ranked, k)
+    return dict(beyond_accuracy.describe(shown, item_vectors=judged.item_vectors, popularity=judged.popularity, history=judged.history))
+
+
+def _means(per_user: Mapping[str, F64]) -> dict[str, float]:
+    return {name: _mean(values) for name, values in per_user.items()}
+
+
+def _mean(values: F64) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
+def _intervals(per_user: Mapping[str, F64], config: Evaluation, seed: int) -> dict[str, dict[str, float]]:
+    bounds = significance.intervals(per_user, samples=config.bootstrap_samples, seed=seed)
+    return {name: {"low": low, "high": high} for name, (low, high) in bounds.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Rounded numbers, None for NaN: what JSON can hold, and no noise of the last binary digit in a release's digest."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 6)
+    return value

@@ -1,0 +1,59 @@
+"""Parts of the test users and of what they bought, so that a good mean cannot hide a bad corner."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cortex_rec.arrays import I32, I64, Bool, Ragged
+from cortex_rec.evaluation.metrics import is_in, take, where
+
+#: A slice: the ranked lists to judge and the truth to judge them by.
+Part = tuple[Ragged, Ragged]
+
+
+def by_novelty(ranked: Ragged, truth: Ragged, bought_before: Ragged) -> dict[str, Part]:
+    """What the user never bought before, and what they buy again; the other kind is taken out of the list as well."""
+    listed, relevant = is_in(ranked, bought_before), is_in(truth, bought_before)
+    return {
+        "new_items": (where(ranked, ~listed), where(truth, ~relevant)),
+        "repeat_items": (where(ranked, listed), where(truth, relevant)),
+    }
+
+
+def by_activity(ranked: Ragged, truth: Ragged, n_purchases: I64) -> dict[str, Part]:
+    """Thirds of the users by the order lines that they have behind them; equal numbers stay together.
+
+    Parameters
+    ----------
+    n_purchases
+        (n_users,) order lines before the test window.
+    """
+    lower, upper = np.quantile(n_purchases, [1 / 3, 2 / 3]) if len(n_purchases) else (0.0, 0.0)
+    masks: Mapping[str, Bool] = {
+        "light_users": n_purchases <= lower,
+        "medium_users": (n_purchases > lower) & (n_purchases <= upper),
+        "heavy_users": n_purchases > upper,
+    }
+    return {name: (take(ranked, mask), take(truth, mask)) for name, mask in masks.items()}
+
+
+def by_department(ranked: Ragged, truth: Ragged, department: I32, names: Sequence[str]) -> dict[str, Part]:
+    """One slice a department: the truth is what was bought there, the list stays whole.
+
+    Parameters
+    ----------
+    department
+        (n_items,) row into `names`, -1 where unknown.
+    names
+        Department names.
+
+    Returns
+    -------
+    dict
+        By department name, the most bought first; departments without a test purchase are left out.
+    """
+    known = (truth.item >= 0) & (truth.item < len(department))
+    of_truth = np.where(known, department[np.where(known, truth.item, 0)], -1) if len(department) else np.full(len(truth.item), -1)
+    bought = np.bincount(of_truth[of_truth >= 0], minlength=len(names))
+    order = np.argsort(-bought, kind="stable")
+    return {names[row]: (ranked, where(truth, of_truth == row)) for row in order if bought[row]}
