@@ -11,19 +11,23 @@ from cortex_rec.stages import StageOutput
 GATES = "gates.json"
 
 
-def show_run(made: Release, stages: list[StageOutput]) -> None:
-    """Leave the gates' results, the metrics, a link to the report and the seconds of every stage."""
+def show_stages(stages: list[StageOutput]) -> None:
+    """Leave the gates' results and the seconds of every stage."""
     gates = [row for output in stages for row in _gates(output.path)]
     if gates:
         create_table_artifact(key="gates", table=gates, description="Every rule that a table or a stage's output was held to.")
-    create_markdown_artifact(key="metrics", markdown=summary(made), description=f"Release {made.id}")
-    report = made.path / "report" / "report.html"
-    create_link_artifact(key="report", link=report.resolve().as_uri(), link_text="report.html", description="The evaluation with plots.")
     seconds = [
         {"stage": output.name, "seconds": output.seconds, "peak_rss_mb": output.peak_rss_mb, "cached": output.cached}
         for output in stages
     ]
     create_table_artifact(key="stages", table=seconds, description="What each stage took when it last really ran.")
+
+
+def show_release(made: Release) -> None:
+    """Leave the metrics and a link to the report."""
+    create_markdown_artifact(key="metrics", markdown=summary(made), description=f"Release {made.id}")
+    report = made.path / "report" / "report.html"
+    create_link_artifact(key="report", link=report.resolve().as_uri(), link_text="report.html", description="The evaluation with plots.")
 
 
 def summary(made: Release) -> str:

@@ -14,8 +14,20 @@ def run_train(config_path: str, **overrides: str) -> str:
     CortexRecError
         Whatever a stage found wrong, as it raised it.
     """
-    config = load_config(config_path, **overrides)  # a wrong key is told at once, not after the server's start
-    prepare(Path(config.workspace))
+    _prepare(config_path, overrides)
     from flows.train import train
 
     return train(config_path, overrides)
+
+
+def run_evaluate(config_path: str, **overrides: str) -> Path:
+    """Train and judge without a release; return the folder with `metrics.json` and `report.html`. Raises like `run_train`."""
+    _prepare(config_path, overrides)
+    from flows.train import evaluate_only
+
+    return evaluate_only(config_path, overrides)
+
+
+def _prepare(config_path: str, overrides: dict[str, str]) -> None:
+    config = load_config(config_path, **overrides)  # a wrong key is told at once, not after the server's start
+    prepare(Path(config.workspace))

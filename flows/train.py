@@ -1,9 +1,13 @@
 """From the shop's purchases to a release, as one sentence a line."""
 
+from pathlib import Path
+from typing import NamedTuple
+
 from prefect import flow
 
-from cortex_rec.config import load_config
-from flows.artifacts import show_run
+from cortex_rec.config import Config, load_config
+from cortex_rec.stages import StageOutput
+from flows.artifacts import show_release, show_stages
 from tasks.check import check_tables
 from tasks.embed import embed_text
 from tasks.encode import encode
@@ -14,6 +18,18 @@ from tasks.ranker import fit_ranker
 from tasks.release import release
 from tasks.retrievers import fit_retrievers
 from tasks.windows import lay_out_windows, read_plan
+
+
+class Learned(NamedTuple):
+    """What a release is made of, and the stages that made it."""
+
+    encoded: StageOutput
+    text: StageOutput
+    at_test: StageOutput
+    ranker: StageOutput
+    report: StageOutput
+    end: int
+    stages: list[StageOutput]
 
 
 @flow(name="train", persist_result=False)
@@ -33,6 +49,26 @@ def train(config_path: str = "configs/complete_journey.yaml", overrides: dict[st
         The id of the release, which `latest` now points to.
     """
     config = load_config(config_path, **(overrides or {}))
+    learned = learn(config)
+    at_end = fit_retrievers(config, learned.encoded, learned.text, learned.end, learned.at_test)
+    parts = {"encoded": learned.encoded, "snapshot": at_end, "ranker": learned.ranker, "report": learned.report}
+    stages = [*learned.stages, at_end]
+    made = release(config, parts, learned.end, stages)
+    show_stages(stages)
+    show_release(made)
+    return made.id
+
+
+@flow(name="evaluate", persist_result=False)
+def evaluate_only(config_path: str = "configs/complete_journey.yaml", overrides: dict[str, str] | None = None) -> Path:
+    """Train and judge the test window; `train` goes on from the same stages. Returns the report's folder."""
+    learned = learn(load_config(config_path, **(overrides or {})))
+    show_stages(learned.stages)
+    return learned.report.path
+
+
+def learn(config: Config) -> Learned:
+    """Gate the tables, learn from window after window, and judge the test window."""
     dataset = ingest(config)
     tables = check_tables(config, dataset)
     encoded = encode(config, tables)
@@ -40,18 +76,13 @@ def train(config_path: str = "configs/complete_journey.yaml", overrides: dict[st
     windows = lay_out_windows(config, encoded)
     plan = read_plan(windows)
 
-    retrievers, lists, fits = None, [], []
+    fits: list[StageOutput] = []
+    lists: list[StageOutput] = []
     for window in plan.training:
-        retrievers = fit_retrievers(config, encoded, text, window[0], retrievers)
-        lists.append(build_lists(config, encoded, retrievers, window))
-        fits.append(retrievers)
+        fits.append(fit_retrievers(config, encoded, text, window[0], fits[-1] if fits else None))
+        lists.append(build_lists(config, encoded, fits[-1], window))
     ranker = fit_ranker(config, lists)
-    at_test = fit_retrievers(config, encoded, text, plan.test[0], retrievers)
+    at_test = fit_retrievers(config, encoded, text, plan.test[0], fits[-1])
     report = evaluate(config, encoded, at_test, ranker, plan.test)
-    at_end = fit_retrievers(config, encoded, text, plan.end, at_test)
-
-    stages = [dataset, tables, encoded, text, windows, *fits, *lists, ranker, at_test, report, at_end]
-    parts = {"encoded": encoded, "snapshot": at_end, "ranker": ranker, "report": report}
-    made = release(config, parts, plan.end, stages)
-    show_run(made, stages)
-    return made.id
+    stages = [dataset, tables, encoded, text, windows, *fits, *lists, ranker, at_test, report]
+    return Learned(encoded, text, at_test, ranker, report, plan.end, stages)

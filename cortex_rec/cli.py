@@ -1,0 +1,198 @@
+"""`cortex-rec …`: exit code 0 when it worked, 1 with one clear message when it did not, 2 for wrong usage."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from cortex_rec import __version__
+from cortex_rec.errors import ArtifactError, ConfigError, CortexRecError
+
+app = typer.Typer(
+    name="cortex-rec",
+    help="A two-stage recommender for shops: from purchase history to a gated, versioned, served release.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    add_completion=False,
+)
+releases_app = typer.Typer(help="List, show and verify releases.", no_args_is_help=True)
+app.add_typer(releases_app, name="releases")
+
+ConfigPath = Annotated[str, typer.Argument(help="The YAML file that describes the run.")]
+ReleasesFolder = Annotated[Path, typer.Option("--releases", help="The folder of releases.", envvar="CORTEX_REC_RELEASES")]
+ReleaseId = Annotated[str, typer.Option("--release", help="A release's id, or `latest`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of tables.")]
+DEFAULT_CONFIG = "configs/complete_journey.yaml"
+DEFAULT_RELEASES = Path("releases")
+
+
+def main() -> None:
+    """Run the command line; an expected failure is one message on stderr, without a traceback."""
+    try:
+        app()
+    except CortexRecError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]{type(error).__name__}[/]: ", end="")
+        print(error, file=sys.stderr)  # noqa: T201  (as it is: a message may hold brackets that rich would take for markup)
+        sys.exit(1)
+
+
+@app.command(epilog="Example:  cortex-rec train configs/complete_journey.yaml --releases /srv/releases")
+def train(
+    config: ConfigPath = DEFAULT_CONFIG,
+    workspace: Annotated[str | None, typer.Option(help="Where stages and logs go, instead of the YAML's.")] = None,
+    releases: Annotated[str | None, typer.Option(help="Where the release goes, instead of the YAML's.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train, gate, evaluate and release. Unchanged stages are not run again; a stopped run goes on where it was."""
+    from cortex_rec.config import load_config
+    from cortex_rec.releases import store
+    from flows.run import run_train
+
+    overrides = {key: value for key, value in {"workspace": workspace, "releases": releases}.items() if value is not None}
+    made = run_train(config, **overrides)
+    _show_report(store.open_release(Path(load_config(config, **overrides).releases), made), as_json)
+
+
+@app.command(epilog="Example:  cortex-rec evaluate configs/complete_journey.yaml --json")
+def evaluate(
+    config: ConfigPath = DEFAULT_CONFIG,
+    workspace: Annotated[str | None, typer.Option(help="Where stages and logs go, instead of the YAML's.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train and judge on the test window without making a release."""
+    from flows.run import run_evaluate
+
+    folder = run_evaluate(config, **({} if workspace is None else {"workspace": workspace}))
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    if as_json:
+        _print_json(metrics)
+    else:
+        from cortex_rec.terminal import evaluation_table
+
+        Console().print(evaluation_table(metrics))
+        Console(soft_wrap=True).print(f"Report: {folder / 'report.html'}")
+
+
+@app.command(epilog="Example:  cortex-rec report --json | jq '.metrics[\"ndcg@10\"]'")
+def report(release: ReleaseId = "latest", releases: ReleasesFolder = DEFAULT_RELEASES, as_json: AsJson = False) -> None:
+    """Show a release's evaluation."""
+    from cortex_rec.releases import store
+
+    _show_report(store.open_release(releases, release, check=False), as_json)
+
+
+@app.command(epilog="Example:  cortex-rec serve --port 8080")
+def serve(
+    port: Annotated[int, typer.Option(help="Where to listen.")] = 3000,
+    host: Annotated[str, typer.Option(help="Which address to listen on.")] = "127.0.0.1",
+    releases: ReleasesFolder = DEFAULT_RELEASES,
+) -> None:
+    """Serve the latest release over HTTP until Ctrl-C."""
+    from cortex_rec.releases import store
+
+    store.verify(releases)
+    environment = os.environ | {"CORTEX_REC_RELEASES": str(releases.resolve()), "BENTOML_DO_NOT_TRACK": "True"}
+    command = [sys.executable, "-m", "bentoml", "serve", "bentos.service:Recommendations", "--host", host, "--port", str(port)]
+    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
+
+
+@app.command(epilog="Example:  cortex-rec init orders.csv.gz --output configs/my_shop.yaml")
+def init(
+    orders: Annotated[Path, typer.Argument(help="Your orders: CSV (.gz too) or Parquet, one row a purchase.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The YAML file to write.")] = Path("my_shop.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Write a starting YAML from the header of your file."""
+    from cortex_rec.starting_config import starting_config
+
+    text = starting_config(orders)
+    if output.exists() and not force:
+        raise ConfigError(f"{output}: is there already. Choose another --output, or replace it with --force.")
+    output.write_text(text, encoding="utf-8")
+    Console(soft_wrap=True).print(f"{output} is written. Check its columns, then: cortex-rec train {output}")
+
+
+@releases_app.command("list", epilog="Example:  cortex-rec releases list --json")
+def list_releases(releases: ReleasesFolder = DEFAULT_RELEASES, as_json: AsJson = False) -> None:
+    """List all releases, the latest data first."""
+    from cortex_rec.releases import store
+    from cortex_rec.terminal import releases_table
+
+    latest = store.latest_id(releases)
+    rows = []
+    for name in store.release_ids(releases):
+        row: dict[str, Any] = {"release": name, "latest": name == latest}
+        try:
+            manifest = store.open_release(releases, name, check=False).manifest
+            row |= {"name": manifest.name, "as_of": f"{manifest.data.as_of:%Y-%m-%d}", "fault": None}
+            row["ndcg@10"] = manifest.metrics["metrics"].get("ndcg@10")
+        except ArtifactError as error:
+            row["fault"] = str(error)
+        rows.append(row)
+    if as_json:
+        _print_json(rows)
+    elif rows:
+        Console().print(releases_table(rows))
+    else:
+        Console(soft_wrap=True).print(f"No release in {releases} yet. Make one: cortex-rec train {DEFAULT_CONFIG}")
+
+
+@releases_app.command(epilog="Example:  cortex-rec releases show latest --json")
+def show(
+    release: Annotated[str, typer.Argument(help="A release's id, or `latest`.")] = "latest",
+    releases: ReleasesFolder = DEFAULT_RELEASES,
+    as_json: AsJson = False,
+) -> None:
+    """Show a release's manifest."""
+    from cortex_rec.releases import store
+    from cortex_rec.terminal import manifest_table
+
+    manifest = store.open_release(releases, release, check=False).manifest
+    if as_json:
+        _print_json(manifest.model_dump(mode="json"))
+    else:
+        Console().print(manifest_table(manifest))
+
+
+@releases_app.command(epilog="Example:  cortex-rec releases verify && make serve")
+def verify(
+    release: Annotated[str, typer.Argument(help="A release's id, or `latest`.")] = "latest",
+    releases: ReleasesFolder = DEFAULT_RELEASES,
+) -> None:
+    """Compare every file of a release with its manifest; exit code 1 names the one that is damaged."""
+    from cortex_rec.releases import store
+
+    found = store.verify(releases, release)
+    Console(soft_wrap=True).print(f"{found.id}: all {len(found.manifest.files)} files are as released.")
+
+
+@app.command()
+def version() -> None:
+    """Print the library's version."""
+    Console().print(__version__)
+
+
+def _show_report(release: Any, as_json: bool) -> None:
+    metrics = release.manifest.metrics
+    if as_json:
+        _print_json({"release": release.id} | metrics | release.run())
+        return
+    from cortex_rec.terminal import evaluation_table
+
+    console = Console(soft_wrap=True)
+    console.print(evaluation_table(metrics))
+    console.print(f"Release {release.id}\nReport  {release.path / 'report' / 'report.html'}")
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

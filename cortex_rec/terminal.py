@@ -1,0 +1,92 @@
+"""Tables for the terminal."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from rich.table import Table
+
+from cortex_rec.releases.manifest import Manifest
+
+_SHOWN: Final = ("ndcg@10", "recall@10", "recall@20", "map@10", "mrr", "hit_rate@10", "auc")
+
+
+def evaluation_table(metrics: Mapping[str, Any]) -> Table:
+    """The system and its baselines, one row each, on all purchases and on items new to the user.
+
+    Parameters
+    ----------
+    metrics
+        What `evaluation.evaluate` gives.
+    """
+    shown = [name for name in _SHOWN if name in metrics["metrics"]]
+    table = Table(
+        title=f"Test window {metrics['test_week']}: {metrics['users']:,} users",
+        caption=f"Retrieval finds {metrics['candidate_recall']:.1%} of what was bought. 'new': items that the user never bought before.",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("method")
+    for name in (*shown, "new ndcg@10"):
+        table.add_column(name, justify="right")
+    rows = {"CORTEX-Rec": metrics["metrics"] | {"slices": metrics["slices"]}} | metrics["baselines"]
+    for method, figures in rows.items():
+        new = figures.get("slices", {}).get("new_items", {}).get("ndcg@10")
+        style = "bold" if method == "CORTEX-Rec" else None
+        table.add_row(method.replace("_", " "), *(_figure(figures.get(name)) for name in shown), _figure(new), style=style)
+    return table
+
+
+def recommendations_table(user: str, items: Sequence[Mapping[str, Any]]) -> Table:
+    """Recommended items, best first, with what they are and why they are there.
+
+    Parameters
+    ----------
+    user
+        The user's id.
+    items
+        Each with `item_id`, `title`, `score` and `reasons`.
+    """
+    table = Table(title=f"For user {user}", title_justify="left")
+    table.add_column("", justify="right")
+    table.add_column("item")
+    table.add_column("what it is")
+    table.add_column("score", justify="right")
+    table.add_column("why")
+    for place, item in enumerate(items, start=1):
+        table.add_row(str(place), item["item_id"], item["title"] or "", f"{item['score']:.3f}", "; ".join(item["reasons"]))
+    return table
+
+
+def releases_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Releases, the latest data first; a damaged one says so."""
+    table = Table("release", "name", "data until", "ndcg@10", "")
+    for row in rows:
+        mark = "[bold]latest[/]" if row["latest"] else ""
+        if row["fault"]:
+            table.add_row(row["release"], "", "", "", f"{mark} [red]damaged[/]".strip())
+        else:
+            table.add_row(row["release"], row["name"], row["as_of"], _figure(row["ndcg@10"]), mark)
+    return table
+
+
+def manifest_table(manifest: Manifest) -> Table:
+    """What a release says about itself."""
+    data = manifest.data
+    size = sum(file.bytes for file in manifest.files.values())
+    table = Table(show_header=False)
+    for name, value in {
+        "release": manifest.id,
+        "digest": manifest.digest,
+        "git commit": manifest.git_commit or "unknown",
+        "data": f"{data.first} to {data.last}: {data.interactions:,} purchases, {data.users:,} users, {data.items:,} items",
+        "recommends from": str(data.as_of),
+        "features": f"{len(manifest.features)}",
+        "files": f"{len(manifest.files)}, {size / 2**20:,.1f} MiB",
+        "libraries": ", ".join(f"{name} {version}" for name, version in manifest.libraries.items()),
+    }.items():
+        table.add_row(name, value)
+    return table
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

@@ -1,0 +1,194 @@
+"""The command line: what scripts and people get from it."""
+
+import gzip
+import json
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from cortex_rec import cli
+from cortex_rec.config import load_config
+from cortex_rec.releases import store
+from cortex_rec.releases.manifest import Contents, DataWindow, Feature
+from cortex_rec.starting_config import guess_columns
+
+METRICS = {
+    "test_week": "2026-01-01",
+    "users": 2,
+    "metrics": {"ndcg@10": 0.25, "auc": 0.8},
+    "candidate_recall": 0.6,
+    "slices": {"new_items": {"ndcg@10": 0.02}},
+    "baselines": {
+        "popularity": {"ndcg@10": 0.1, "slices": {"new_items": {"ndcg@10": 0.01}}},
+        "personal_decay": {"ndcg@10": 0.2, "slices": {"new_items": {"ndcg@10": 0.0}}},
+    },
+}
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["cortex-rec", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+def write_model(folder: Path) -> None:
+    (folder / "model").write_text("m")
+
+
+@pytest.fixture
+def releases(tmp_path: Path) -> Path:
+    root = tmp_path / "releases"
+    data = DataWindow(as_of=datetime(2026, 1, 8), first=datetime(2025, 1, 1), last=datetime(2026, 1, 7), interactions=10, users=2, items=3)
+    for seed in (1, 2):
+        contents = Contents(
+            name="shop", data=data, config={"seed": seed}, features=(Feature(name="age", dtype="float32"),), metrics=METRICS, libraries={}
+        )
+        store.publish(root, write_model, contents, {"seconds": {"fit": 2.0}, "peak_rss_mb": 99})
+    return root
+
+
+def test_wrong_usage_ends_with_2_and_a_failure_with_1_and_one_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(monkeypatch, "no-such-command") == 2
+    capsys.readouterr()
+    assert run(monkeypatch, "report", "--releases", str(tmp_path)) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("ReleaseNotFound: ")
+    assert "cortex-rec train" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_misspelt_config_key_is_told_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = tmp_path / "shop.yaml"
+    config.write_text("name: shop\nsource: {kind: complete_journey}\nrankin: {trees: 3}\n")
+    assert run(monkeypatch, "train", str(config), "--workspace", str(tmp_path / "work")) == 1
+    assert "`rankin` is not a known key. Did you mean `ranking`?" in capsys.readouterr().err
+    assert not (tmp_path / "work").exists()
+
+
+def test_report_as_json_has_what_scripts_ask_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], releases: Path
+) -> None:
+    assert run(monkeypatch, "report", "--releases", str(releases), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["release"] == store.latest_id(releases)
+    assert told["metrics"]["ndcg@10"] == 0.25
+    assert told["slices"]["new_items"]["ndcg@10"] == 0.02
+    assert told["baselines"]["personal_decay"]["ndcg@10"] == 0.2
+    assert (told["test_week"], told["candidate_recall"], told["seconds"], told["peak_rss_mb"]) == ("2026-01-01", 0.6, {"fit": 2.0}, 99)
+
+
+def test_report_prints_the_system_and_its_baselines_in_one_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], releases: Path
+) -> None:
+    assert run(monkeypatch, "report", "--releases", str(releases)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    figures = {method: next(line for line in lines if method in line) for method in ("CORTEX-Rec", "popularity", "personal decay")}
+    assert "0.2500" in figures["CORTEX-Rec"]
+    assert "0.0200" in figures["CORTEX-Rec"]
+    assert "0.1000" in figures["popularity"]
+    assert "0.2000" in figures["personal decay"]
+
+
+def test_releases_can_be_listed_shown_and_verified_and_a_damaged_one_is_marked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], releases: Path
+) -> None:
+    latest = store.latest_id(releases)
+    assert run(monkeypatch, "releases", "verify", "--releases", str(releases)) == 0
+    other = next(name for name in store.release_ids(releases) if name != latest)
+    (releases / other / "manifest.json").chmod(0o644)
+    (releases / other / "manifest.json").write_text("{")
+    capsys.readouterr()
+    assert run(monkeypatch, "releases", "list", "--releases", str(releases), "--json") == 0
+    rows = {row["release"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows[latest]["latest"]
+    assert rows[latest]["fault"] is None
+    assert "is damaged" in rows[other]["fault"]
+    assert run(monkeypatch, "releases", "list", "--releases", str(releases)) == 0
+    assert "damaged" in capsys.readouterr().out
+    assert run(monkeypatch, "releases", "show", str(latest), "--releases", str(releases), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["id"] == latest
+    assert run(monkeypatch, "releases", "verify", other, "--releases", str(releases)) == 1
+    assert str(latest) in capsys.readouterr().err
+
+
+def test_help_shows_examples_and_imports_nothing_heavy() -> None:
+    script = "import sys\nsys.argv = ['cortex-rec', 'train', '--help']\nfrom cortex_rec import cli\ntry:\n    cli.main()\nfinally:\n"
+    script += "    print('heavy:', sorted({'torch', 'dgl', 'prefect', 'polars', 'lightgbm', 'pandas'} & set(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert "Example:" in said
+    assert "heavy: []" in said
+
+
+@pytest.mark.parametrize("kind", ["csv", "semicolon", "gzip", "parquet"])
+def test_init_writes_a_config_that_loads_with_the_columns_of_the_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, kind: str
+) -> None:
+    header = ["Order ID", "CustomerID", "StockCode", "InvoiceDate", "Quantity", "UnitPrice"]
+    text = ",".join(header) + "\n1,2,3,2026-01-01,1,2.5\n"
+    orders = tmp_path / {"csv": "My Orders.csv", "semicolon": "o.csv", "gzip": "o.csv.gz", "parquet": "o.parquet"}[kind]
+    if kind == "parquet":
+        pl.DataFrame({name: ["1"] for name in header}).write_parquet(orders)
+    elif kind == "gzip":
+        orders.write_bytes(gzip.compress(text.encode()))
+    else:
+        orders.write_text("\ufeff" + text.replace(",", ";" if kind == "semicolon" else ","), encoding="utf-8")
+    output = tmp_path / "shop.yaml"
+    assert run(monkeypatch, "init", str(orders), "--output", str(output)) == 0
+    source = load_config(output).source
+    assert source.kind == "files"
+    assert source.interactions.path == str(orders)
+    assert source.interactions.separator == (";" if kind == "semicolon" else ",")
+    assert source.interactions.columns == {
+        "user_id": "CustomerID",
+        "item_id": "StockCode",
+        "timestamp": "InvoiceDate",
+        "basket_id": "Order ID",
+        "quantity": "Quantity",
+        "price": "UnitPrice",
+    }
+    before = output.read_text()
+    assert run(monkeypatch, "init", str(orders), "--output", str(output)) == 1
+    assert "--force" in capsys.readouterr().err
+    assert output.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "the file is empty"),
+        (b"a,b\n1,2\n", "no column looks like user_id, item_id, timestamp among ['a', 'b']"),
+        (b"caf\xe9,user\n", "cannot be read"),
+    ],
+)
+def test_init_says_what_is_wrong_with_a_file_and_writes_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, content: bytes, said: str
+) -> None:
+    (tmp_path / "orders.csv").write_bytes(content)
+    assert run(monkeypatch, "init", str(tmp_path / "orders.csv"), "-o", str(tmp_path / "out.yaml")) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out.yaml").exists()
+
+
+def test_no_column_of_the_header_is_used_twice() -> None:
+    assert guess_columns(["date", "time", "order", "user", "item"]) == {
+        "user_id": "user",
+        "item_id": "item",
+        "timestamp": "date",
+        "basket_id": "order",
+    }
+
+
+def test_the_example_configs_load() -> None:
+    configs = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
+    assert [load_config(path).name for path in configs] == [yaml.safe_load(path.read_text())["name"] for path in configs]
