@@ -55,7 +55,7 @@ def read(source: CompleteJourneySource, windows: Windows) -> Dataset:
                 table="interactions",
             )
         items = _items(products.filter(~pl.col("product_id").is_in(excluded.implode())), interactions)
-        end = windows.end or interactions[columns.TIMESTAMP].max().replace(hour=0, minute=0, second=0, microsecond=0) + _DAY  # type: ignore[union-attr]
+        end = windows.end or _midnight_after(interactions[columns.TIMESTAMP].max())
         promotions = _promotions(folder, items, end - windows.days * _DAY * (windows.training + _LOOK_BACK), end + 7 * _DAY)
         users = (
             pl.read_parquet(folder / "demographics.parquet")
@@ -78,6 +78,12 @@ def data_folder() -> Path:
             table="interactions",
         )
     return Path(spec.submodule_search_locations[0]) / "data"
+
+
+def _midnight_after(last: object) -> datetime:
+    """The end of the last purchase's day, which is where the test window ends unless `windows.end` says otherwise."""
+    assert isinstance(last, datetime)
+    return last.replace(hour=0, minute=0, second=0, microsecond=0) + _DAY
 
 
 def _kept(source: CompleteJourneySource) -> pl.Expr:
