@@ -1,0 +1,90 @@
+"""What lies in one basket with the user's items more often than chance would put it there."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import scipy.sparse as sp
+
+from cortex_rec.arrays import DAY, F32, F64, I32, Ragged, load_arrays, save_arrays
+from cortex_rec.config import Copurchase as CopurchaseConfig
+from cortex_rec.queries import Queries
+from cortex_rec.retrieval.protocol import Evidence, best, each
+
+HALF_LIFE_DAYS = 30.0
+
+
+@dataclass(frozen=True)
+class Copurchase:
+    """Item-item neighbours; a query adds up those of the items in its history.
+
+    Parameters
+    ----------
+    neighbours
+        (n_items, k) int32 rows, -1 where an item has fewer.
+    weights
+        (n_items, k) float32 cosine of the two items' baskets.
+    """
+
+    neighbours: I32
+    weights: F32
+
+    def retrieve(self, queries: Queries, n: int) -> Ragged:
+        weight = history_weight(queries)
+        return each(queries, lambda i: best(self._dense(queries, weight, i), n))
+
+    def score(self, queries: Queries, lists: Ragged) -> F32:
+        weight = history_weight(queries)
+        parts = [self._dense(queries, weight, i)[lists[i]] for i in range(len(queries))]
+        return np.concatenate([*parts, np.zeros(0)]).astype(np.float32)
+
+    def _dense(self, queries: Queries, weight: F64, i: int) -> F64:
+        """(n_items,) float64 score of every item for one query."""
+        own = slice(queries.items_pointer[i], queries.items_pointer[i + 1])
+        items, share = queries.items.member[own], weight[own]
+        total = share.sum()
+        pulls = self.weights[items] * (share / total if total > 0 else share)[:, None]
+        # A missing neighbour is row -1 with weight 0: it adds nothing to the last item.
+        return np.bincount(self.neighbours[items].ravel() % queries.n_items, pulls.ravel(), queries.n_items)
+
+    def save(self, folder: Path) -> None:
+        save_arrays(folder / "copurchase.safetensors", {"neighbours": self.neighbours, "weights": self.weights})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        return cls(**load_arrays(folder / "copurchase.safetensors"))
+
+
+def history_weight(queries: Queries) -> F64:
+    """How much each item of the histories counts: decayed purchases, one at most."""
+    return np.minimum(queries.weights(HALF_LIFE_DAYS), 1.0)
+
+
+def fit(evidence: Evidence, config: CopurchaseConfig, *, start: object = None) -> Copurchase:
+    """Count baskets of the last `window_days` that hold both items, and keep each item's nearest by cosine.
+
+    Source
+    ------
+    Linden, Smith, York 2003, Amazon.com recommendations: item-to-item collaborative filtering.
+    """
+    histories = evidence.histories.between(evidence.as_of - config.window_days * DAY, evidence.as_of)
+    n = evidence.n_items
+    _, basket = np.unique(histories.owner * (int(histories.basket.max(initial=0)) + 1) + histories.basket, return_inverse=True)
+    holds = sp.csr_matrix((np.ones(len(basket), np.float32), (basket, histories.item)), shape=(int(basket.max(initial=-1)) + 1, n))
+    holds.data[:] = 1
+    size = np.asarray(holds.sum(axis=0)).ravel()
+    # An item seen in a handful of baskets has neighbours by accident; shrinking keeps them from looking certain.
+    scale = 1 / np.sqrt(size + 5)
+    near = sp.csr_matrix(holds.T @ holds)
+    near.setdiag(0)
+    near.eliminate_zeros()
+    near = sp.csr_matrix(sp.diags(scale) @ near @ sp.diags(scale))
+    neighbours = np.full((n, config.neighbours), -1, np.int32)
+    weights = np.zeros((n, config.neighbours), np.float32)
+    for row in np.flatnonzero(np.diff(near.indptr)):
+        cells = slice(near.indptr[row], near.indptr[row + 1])
+        kept = best(near.data[cells], config.neighbours)
+        neighbours[row, : len(kept)] = near.indices[cells][kept]
+        weights[row, : len(kept)] = near.data[cells][kept]
+    return Copurchase(neighbours, weights)

@@ -1,0 +1,100 @@
+"""Best sellers of the subcategories that the user buys, and those of them that are promoted this week."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from cortex_rec.arrays import F32, F64, I32, I64, Ragged, load_arrays, save_arrays
+from cortex_rec.catalogue import vars_of
+from cortex_rec.config import Favourites as FavouritesConfig
+from cortex_rec.config import Promoted as PromotedConfig
+from cortex_rec.queries import Queries
+from cortex_rec.retrieval.protocol import Evidence, best, each
+
+HALF_LIFE_DAYS = 60.0
+
+
+@dataclass(frozen=True)
+class Favourites:
+    """Scores an item by the user's share of its subcategory times its share within the subcategory.
+
+    Parameters
+    ----------
+    group
+        (n_items,) int32 subcategory, -1 where unknown.
+    share
+        (n_items,) float32 share of the subcategory's lines.
+    items
+        (k,) int32 rows that can be retrieved, ascending: what sold lately.
+    offer_key
+        (m,) int64 ascending `(store + 1) * n_items + item` that limit what can be retrieved to offers; empty for no limit.
+    """
+
+    group: I32
+    share: F32
+    items: I32
+    offer_key: I64
+
+    def retrieve(self, queries: Queries, n: int) -> Ragged:
+        liked = self._liked(queries)
+
+        def answer(i: int) -> I32:
+            items = self.items if len(self.offer_key) == 0 else self._offered(int(queries.store[i]))
+            return best(liked[i][self.group[items]] * self.share[items], n, items)
+
+        return each(queries, answer)
+
+    def score(self, queries: Queries, lists: Ragged) -> F32:
+        liked = self._liked(queries)[lists.owner, self.group[lists.item]]
+        score = (liked * self.share[lists.item]).astype(np.float32)
+        if len(self.offer_key):
+            n = len(self.group)
+            store = queries.store[lists.owner].astype(np.int64) + 1
+            everywhere = np.isin(lists.item, self.offer_key[: np.searchsorted(self.offer_key, n)])
+            score[~(everywhere | np.isin(store * n + lists.item, self.offer_key))] = 0
+        return score
+
+    def _offered(self, store: int) -> I32:
+        """Rows of the offers of a store and of those that hold everywhere."""
+        n = len(self.group)
+        bounds = np.searchsorted(self.offer_key, [0, n, (store + 1) * n, (store + 2) * n])
+        everywhere, local = self.offer_key[bounds[0] : bounds[1]], self.offer_key[bounds[2] : bounds[3]]
+        return np.unique(np.concatenate([everywhere, local]) % n).astype(np.int32)
+
+    def _liked(self, queries: Queries) -> F64:
+        """(n, n_groups + 1) float64 decayed share of each subcategory in each query; the last column, for -1, is zero."""
+        width = int(self.group.max(initial=-1)) + 2
+        group = self.group[queries.items.member] % width
+        cells = np.bincount(queries.items.owner * width + group, queries.weights(HALF_LIFE_DAYS), len(queries) * width)
+        table = cells.reshape(len(queries), width)
+        table[:, -1] = 0
+        return np.divide(table, table.sum(axis=1, keepdims=True), out=table, where=table.sum(axis=1, keepdims=True) > 0)
+
+    def save(self, folder: Path) -> None:
+        save_arrays(folder / "favourites.safetensors", vars_of(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        return cls(**load_arrays(folder / "favourites.safetensors"))
+
+
+def fit(evidence: Evidence, config: FavouritesConfig, *, start: object = None) -> Favourites:
+    """Shares of lines within each subcategory, over the items sold in the longest span."""
+    group = evidence.catalogue.codes["subcategory"]
+    lines = evidence.statistics.lines[:, 1] + 0.25 * evidence.statistics.lines[:, 2]
+    width = int(group.max(initial=-1)) + 2
+    total = np.bincount(group % width, lines, width)
+    share = (lines / np.maximum(total[group], 1)).astype(np.float32)
+    return Favourites(group, share, np.flatnonzero((lines > 0) & (group >= 0)).astype(np.int32), np.zeros(0, np.int64))
+
+
+def fit_promoted(evidence: Evidence, config: PromotedConfig, *, start: object = None) -> Favourites:
+    """The same, limited to the offers that run at `as_of`, each in its store."""
+    every = fit(evidence, FavouritesConfig())
+    offers = evidence.promotions
+    key = np.unique((offers.store.astype(np.int64) + 1) * evidence.n_items + offers.item)
+    sold = np.zeros(evidence.n_items, bool)
+    sold[every.items] = True
+    return Favourites(every.group, every.share, every.items, key[sold[key % evidence.n_items]])

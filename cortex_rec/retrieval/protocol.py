@@ -1,0 +1,95 @@
+"""The seam of the first stage: what a retriever is given to learn from, and the verbs that it answers to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from cortex_rec.arrays import F32, I32, Ragged, pointers
+from cortex_rec.catalogue import Catalogue, Promotions
+from cortex_rec.features.statistics import Statistics
+from cortex_rec.histories import Histories
+from cortex_rec.queries import Queries
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a retriever may learn from: nothing in it is of `as_of` or later, but for offers announced before.
+
+    Parameters
+    ----------
+    histories
+        All users' purchases before `as_of`.
+    statistics
+        Counts of the same purchases.
+    catalogue
+        Every item that the shop lists.
+    promotions
+        The offers that run at `as_of`.
+    text
+        (n_items, d) float32 unit vectors of the item texts.
+    """
+
+    histories: Histories
+    statistics: Statistics
+    catalogue: Catalogue
+    promotions: Promotions
+    text: F32
+    as_of: int
+    seed: int
+
+    @property
+    def n_items(self) -> int:
+        return len(self.catalogue)
+
+
+class Retriever(Protocol):
+    """Finds candidates. Frozen once fitted; the same question always gets the same answer, in a batch or alone."""
+
+    def retrieve(self, queries: Queries, n: int) -> Ragged:
+        """At most `n` distinct items a query, best first."""
+        ...
+
+    def score(self, queries: Queries, lists: Ragged) -> F32:
+        """(len(lists.item),) float32 score of any item for its query, larger is better, on the scale that `retrieve` ranks by."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write into an existing folder."""
+        ...
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        ...
+
+
+class Fit(Protocol):
+    """Learn a retriever; `start` is the one of an earlier moment, for those that can go on from it."""
+
+    def __call__(self, evidence: Evidence, config: Any, *, start: Any = None) -> Retriever: ...
+
+
+def best(scores: F32, n: int, items: I32 | None = None) -> I32:
+    """The `n` items with the largest positive score, best first, ties by row.
+
+    Parameters
+    ----------
+    scores
+        (k,) float; items at zero or below are never returned.
+    items
+        (k,) the rows that the scores belong to; `arange(k)` when absent.
+    """
+    positive = np.flatnonzero(scores > 0)
+    if len(positive) > n:
+        positive = positive[np.argpartition(-scores[positive], n - 1)[:n]]
+    rows = positive.astype(np.int32) if items is None else items[positive]
+    return rows[np.lexsort((rows, -scores[positive]))]
+
+
+def each(queries: Queries, answer: Callable[[int], I32]) -> Ragged:
+    """One list a query, made one at a time."""
+    lists = [answer(i) for i in range(len(queries))]
+    return Ragged(pointers(np.array([len(items) for items in lists], np.int64)), np.concatenate([*lists, np.zeros(0, np.int32)]).astype(np.int32))
