@@ -1,0 +1,21 @@
+"""The pieces of HTML that the report is put together from. Cells may hold markup: escape what comes from data."""
+
+from collections.abc import Sequence
+from html import escape
+
+
+def figure(svg: str, caption: str) -> str:
+    """A plot with its caption, which is also what a screen reader says. The caption is plain text."""
+    return f'<figure role="img" aria-label="{escape(caption)}">{svg}<figcaption>{escape(caption)}</figcaption></figure>'
+
+
+def table(headings: Sequence[str], rows: Sequence[tuple[Sequence[str], str]]) -> str:
+    """A table that scrolls sideways where the screen is narrow; a row is its cells and a CSS class."""
+    head = "".join(f"<th>{heading}</th>" for heading in headings)
+    body = "".join(f'<tr class="{escape(kind)}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>" for cells, kind in rows)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def section(title: str, lead: str, body: str) -> str:
+    """A titled card of the page."""
+    return f"<section><h2>{title}</h2>" + (f'<p class="muted">{lead}</p>' if lead else "") + f"{body}</section>"
