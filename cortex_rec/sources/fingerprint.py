@@ -1,12 +1,11 @@
 """Digests of the files that a source consists of, so that a run can tell whether any of them has changed."""
 
-import glob
 from pathlib import Path
 
 from cortex_rec.config import CompleteJourneySource, FilesSource, Source
-from cortex_rec.errors import DataError
 from cortex_rec.folders import FileRecord
 from cortex_rec.sources.complete_journey import data_folder
+from cortex_rec.sources.files import matching
 
 
 def fingerprint(source: Source) -> dict[str, str]:
@@ -23,15 +22,5 @@ def fingerprint(source: Source) -> dict[str, str]:
         tables = {name: getattr(source, name) for name in ("interactions", "items", "users", "promotions")}
         patterns = {name: files.path for name, files in tables.items() if files is not None}
     else:
-        patterns = {"interactions": str(Path(source.folder) / "*.txt")}
-    return {f"{name} {i}": FileRecord.of(path).sha256 for name, pattern in patterns.items() for i, path in enumerate(_matching(pattern))}
-
-
-def _matching(pattern: str) -> list[Path]:
-    """The file of this exact name, else all that match the pattern."""
-    if Path(pattern).is_file():
-        return [Path(pattern)]
-    found = sorted(path for path in map(Path, glob.glob(pattern, recursive=True)) if path.is_file())
-    if not found:
-        raise DataError(f"{pattern}: no such file. Correct it in `source`; a relative path starts at the YAML's folder.", table=pattern)
-    return found
+        patterns = {"interactions": str(Path(source.folder) / "train.txt*")}
+    return {f"{name} {i}": FileRecord.of(path).sha256 for name, pattern in patterns.items() for i, path in enumerate(matching(pattern))}
