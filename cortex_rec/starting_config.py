@@ -51,7 +51,7 @@ def starting_config(orders: Path) -> str:
     if separator != ",":
         table["separator"] = separator
     name = re.sub(r"[^a-z0-9]+", "-", orders.name.split(".")[0].lower()).strip("-") or "shop"
-    body = yaml.safe_dump({"name": name, "source": {"kind": "files", "interactions": table}}, sort_keys=False, allow_unicode=True)
+    body: str = yaml.safe_dump({"name": name, "source": {"kind": "files", "interactions": table}}, sort_keys=False, allow_unicode=True)
     return (
         "# Made by `cortex-rec init` from the header of the file; check the columns (ours: yours), then `cortex-rec train` this file.\n"
         "# docs/your-data.md tells what else can be set, and how to add items, users and promotions.\n" + body

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cortex_rec.config import load_config
-from flows.environment import prepare
+from flows.environment import end_orphans, prepare
 
 
 def run_train(config_path: str, **overrides: str) -> str:
@@ -30,4 +30,5 @@ def run_evaluate(config_path: str, **overrides: str) -> Path:
 
 def _prepare(config_path: str, overrides: dict[str, str]) -> None:
     config = load_config(config_path, **overrides)  # a wrong key is told at once, not after the server's start
+    end_orphans(Path(config.workspace))
     prepare(Path(config.workspace))

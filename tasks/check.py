@@ -3,14 +3,12 @@
 import json
 from pathlib import Path
 
-from prefect import task
-
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
-from tasks.stage import MINUTE, OPTIONS, run
+from tasks.stage import MINUTE, run, stage_task
 
 
-@task(name="check", timeout_seconds=30 * MINUTE, **OPTIONS)
+@stage_task(name="check", timeout_seconds=30 * MINUTE)
 def check_tables(config: Config, dataset: StageOutput) -> StageOutput:
     """Hold every table to its suite; bad rows go to `<workspace>/quarantine`, too many end the run."""
 

@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-from prefect import task
-
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
-from tasks.stage import MINUTE, OPTIONS, run
+from tasks.stage import MINUTE, run, stage_task
 
 VECTORS = "text.safetensors"
 
 
-@task(name="embed", timeout_seconds=60 * MINUTE, **OPTIONS)
+@stage_task(name="embed", timeout_seconds=60 * MINUTE)
 def embed_text(config: Config, encoded: StageOutput) -> StageOutput:
     """Embed the words of every item."""
 

@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-from prefect import task
-
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
-from tasks.stage import MINUTE, OPTIONS, run
+from tasks.stage import MINUTE, run, stage_task
 
 
-@task(name="encode", timeout_seconds=15 * MINUTE, **OPTIONS)
+@stage_task(name="encode", timeout_seconds=15 * MINUTE)
 def encode(config: Config, tables: StageOutput) -> StageOutput:
     """Replace external ids by dense rows and order purchases by user."""
 

@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-from prefect import task
-
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
-from tasks.stage import MINUTE, OPTIONS, run
+from tasks.stage import MINUTE, run, stage_task
 
 
-@task(name="evaluate", timeout_seconds=60 * MINUTE, **OPTIONS)
+@stage_task(name="evaluate", timeout_seconds=60 * MINUTE)
 def evaluate(config: Config, encoded: StageOutput, snapshot: StageOutput, ranker: StageOutput, window: tuple[int, int]) -> StageOutput:
     """Judge the test window as the service would answer it, with the baselines in the same table."""
     from cortex_rec.splits import Window

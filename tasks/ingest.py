@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from prefect import task
-
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
-from tasks.stage import MINUTE, OPTIONS, run
+from tasks.stage import MINUTE, run, stage_task
 
 
 def passing_trouble(task: Any, run: Any, state: Any) -> bool:
@@ -16,8 +14,8 @@ def passing_trouble(task: Any, run: Any, state: Any) -> bool:
     return any(isinstance(cause, TimeoutError | ConnectionError | BlockingIOError) for cause in (error, getattr(error, "__cause__", None)))
 
 
-@task(
-    name="ingest", timeout_seconds=60 * MINUTE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=passing_trouble, **OPTIONS
+@stage_task(
+    name="ingest", timeout_seconds=60 * MINUTE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=passing_trouble
 )
 def ingest(config: Config) -> StageOutput:
     """Read the source into one dataset."""

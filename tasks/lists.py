@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-from prefect import task
-
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
-from tasks.stage import MINUTE, OPTIONS, run
+from tasks.stage import MINUTE, run, stage_task
 
 
-@task(name="lists", task_run_name="lists {window}", timeout_seconds=120 * MINUTE, **OPTIONS)
+@stage_task(name="lists", task_run_name="lists {window}", timeout_seconds=120 * MINUTE)
 def build_lists(config: Config, encoded: StageOutput, snapshot: StageOutput, window: tuple[int, int]) -> StageOutput:
     """Candidates of the retrievers as of the window's start, their features then, and what was bought in it."""
     from cortex_rec.splits import Window

@@ -49,4 +49,4 @@ def line(stage: str, label: str = "") -> Iterator[Line]:
 
 
 def _row(mark: str, style: str, stage: str, text: str, end: str) -> Text:
-    return Text.assemble((f"{mark} ", style), (f"{stage:<11} ", "bold"), f"{text:<58} ", (f"{end:>10}", style))
+    return Text.assemble((f"{mark} ", style), (f"{stage:<11} ", "bold"), f"{text:<46} ", (f"{end:>10}", style))

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from prefect import task
-
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
-from tasks.stage import MINUTE, OPTIONS, run
+from tasks.stage import MINUTE, run, stage_task
 
 
-@task(name="ranker", timeout_seconds=120 * MINUTE, **OPTIONS)
+@stage_task(name="ranker", timeout_seconds=120 * MINUTE)
 def fit_ranker(config: Config, lists: Sequence[StageOutput]) -> StageOutput:
     """Fit LambdaRank on the lists of all training windows."""
 

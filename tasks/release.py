@@ -8,10 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final, cast
-
-from prefect import task
-from prefect.states import Completed
+from typing import Any, Final
 
 from cortex_rec.code_version import ROOT
 from cortex_rec.config import Config
@@ -20,13 +17,13 @@ from cortex_rec.releases.manifest import Contents, DataWindow, Feature
 from cortex_rec.releases.store import Release
 from cortex_rec.stages import RECORD, StageOutput
 from tasks import progress
-from tasks.stage import MINUTE, OPTIONS
+from tasks.stage import MINUTE, ended, stage_task
 
 METRICS: Final = "metrics.json"
 LIBRARIES: Final = ("dgl", "faiss-cpu", "lightgbm", "numpy", "polars", "safetensors", "scipy", "sentence-transformers", "torch")
 
 
-@task(name="release", timeout_seconds=30 * MINUTE, **OPTIONS)
+@stage_task(name="release", timeout_seconds=30 * MINUTE)
 def release(config: Config, parts: dict[str, StageOutput], as_of: int, stages: list[StageOutput]) -> Release:
     """Gather what the service needs, with the report, in one folder and point `latest` to it."""
     def write(folder: Path) -> None:
@@ -40,8 +37,7 @@ def release(config: Config, parts: dict[str, StageOutput], as_of: int, stages: l
     with progress.line("release") as line:
         made = store.publish(root, write, _contents(config, parts, as_of), _run(stages))
         line.cached = made.id in known
-    # Prefect takes a returned state as the task's end and hands its data to the caller.
-    return cast(Release, Completed(name="Cached" if line.cached else "Completed", message=str(made.path), data=made))
+    return ended(made, cached=line.cached, message=str(made.path))
 
 
 def recorded_config(config: Config) -> dict[str, Any]:

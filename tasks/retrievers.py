@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-from prefect import task
-
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
 from tasks.embed import VECTORS
-from tasks.stage import MINUTE, OPTIONS, run
+from tasks.stage import MINUTE, run, stage_task
 
 
-@task(name="retrievers", task_run_name="retrievers {as_of}", timeout_seconds=120 * MINUTE, **OPTIONS)
+@stage_task(name="retrievers", task_run_name="retrievers {as_of}", timeout_seconds=120 * MINUTE)
 def fit_retrievers(config: Config, encoded: StageOutput, text: StageOutput, as_of: int, start: StageOutput | None) -> StageOutput:
     """Fit every retriever on what was known before `as_of`, going on from the fit of an earlier moment."""
     from cortex_rec.splits import day_of

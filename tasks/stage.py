@@ -1,9 +1,11 @@
 """What all tasks share: a content-addressed stage as a Prefect task, with one line of progress."""
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
+from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
@@ -12,9 +14,34 @@ from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput, run_stage
 from tasks import progress
 
-#: Stages are cached by content in the workspace, so Prefect's own cache would only be a second truth.
-OPTIONS: Final[dict[str, Any]] = {"cache_policy": NO_CACHE, "persist_result": False}
 MINUTE: Final = 60
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def stage_task(*, name: str, **options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A Prefect task that ends in the state which its body gives by `ended`; calling it gives the body's value.
+
+    Stages are cached by content in the workspace, so Prefect's own cache, a second truth, is off.
+    """
+
+    def decorate(body: Callable[P, R]) -> Callable[P, R]:
+        made: Any = task(name=name, cache_policy=NO_CACHE, persist_result=False, **options)(body)
+
+        @wraps(body)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            return cast(R, made(*args, return_state=True, **kwargs).result())
+
+        return call
+
+    return decorate
+
+
+def ended(value: R, *, cached: bool, message: str) -> R:
+    """End a task in the state `Cached` or `Completed`; `stage_task` takes the value out of it again."""
+    state: State[R] = Completed(name="Cached" if cached else "Completed", message=message, data=value)
+    return cast(R, state)
 
 
 def run(
@@ -53,6 +80,4 @@ def run(
     with progress.line(name, label) as line:
         output = run_stage(Path(config.workspace), name, digests, config_part, module, write)
         line.cached = output.cached
-    state: State[StageOutput] = Completed(name="Cached" if output.cached else "Completed", message=str(output.path), data=output)
-    # Prefect takes a returned state as the task's end and hands its data to the caller.
-    return cast(StageOutput, state)
+    return ended(output, cached=output.cached, message=str(output.path))

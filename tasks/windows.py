@@ -5,11 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from prefect import task
-
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
-from tasks.stage import MINUTE, OPTIONS, run
+from tasks.stage import MINUTE, run, stage_task
 
 WINDOWS = "windows.json"
 
@@ -23,7 +21,7 @@ class Plan(NamedTuple):
     end: int
 
 
-@task(name="windows", timeout_seconds=5 * MINUTE, **OPTIONS)
+@stage_task(name="windows", timeout_seconds=5 * MINUTE)
 def lay_out_windows(config: Config, encoded: StageOutput) -> StageOutput:
     """Lay out the training windows, the test window and the end of the data."""
 
