@@ -6,6 +6,8 @@ import json
 import math
 import re
 from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -268,3 +270,20 @@ def test_the_verdict_claims_a_gain_only_when_the_interval_allows_it(result: dict
     assert "better</b>" in said(0.01, 0.05)
     assert "worse</b>" in said(-0.05, -0.01)
     assert "cannot be told apart" in said(-0.01, 0.05)
+
+
+def test_the_example_in_the_documentation_runs() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    names: dict[str, Any] = {"judged": judged(), "config": SimpleNamespace(evaluation=CONFIG, seed=3), "importances": GAINS}
+    for example in examples:
+        exec(example, names)
+    assert names["page"].startswith("<!doctype html>")
+
+
+def test_the_documentation_names_every_figure(result: dict[str, Any]) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    wanted = {"candidate_recall", "auc", "ndcg@K", "recall@K", "map@K", "mrr@K", "hit_rate@K"}
+    wanted |= set(result["slices"]) | set(result["candidates"]["retrievers"]["popular"]) | set(result["beyond_accuracy"]["system"])
+    wanted |= {stage["stage"] for stage in result["stages"]} | set(result["stages"][0]) - {"stage", "items"}
+    assert {name for name in wanted if name not in text} == set()

@@ -85,7 +85,7 @@ def _cards(metrics: Mapping[str, Any]) -> str:
     beside = f"popularity: {number(popular['slices']['new_items'][MAIN], 4)}" if popular else "what the user never bought before"
     cards = (
         ("NDCG@10", number(flat[MAIN]), interval(spread[MAIN])),
-        ("NDCG@10, new items", number(new[MAIN], 4), beside),
+        ("New items NDCG@10", number(new[MAIN], 4), beside),
         ("Recall@20", percent(flat["recall@20"]), "of what a user bought is in the first 20"),
         ("Candidate recall", percent(metrics["candidate_recall"]), f"is among the {metrics['candidates']['mean_number']:.0f} candidates"),
         ("AUC", number(flat["auc"]), "chance that a bought candidate is above another"),

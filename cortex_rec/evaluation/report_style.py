@@ -18,10 +18,9 @@ p { margin: .3rem 0 .8rem; max-width: 44rem; }
 .verdict { font-size: 1.1rem; margin: .9rem 0 1.4rem; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1.25rem 1.4rem; margin: 1.1rem 0; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: .8rem; margin: 1.1rem 0; }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: .9rem 1.1rem; }
-.card { display: flex; flex-direction: column; } .card .name { flex: 1; }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: .9rem 1rem; }
 .card b { display: block; font-size: 1.8rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
-.card .name { font-size: .85rem; font-weight: 600; }
+.card .name { font-size: .85rem; font-weight: 600; white-space: nowrap; }
 .card .note { font-size: .85rem; color: var(--muted); }
 .good { color: var(--good); } .bad { color: var(--bad); }
 .scroll { overflow-x: auto; }
@@ -33,7 +32,7 @@ tr.system td { font-weight: 600; }
 tbody tr:last-child td { border-bottom: 0; }
 .range { color: var(--muted); font-weight: 400; font-size: .82rem; }
 figure { margin: .8rem 0 0; }
-figcaption { font-size: .85rem; margin-top: .35rem; max-width: 44rem; }
+figcaption { font-size: .85rem; margin: .35rem 0 .9rem; max-width: 44rem; }
 svg { width: 100%; height: auto; display: block; }
 svg * { stroke-linejoin: round; stroke-linecap: butt; }
 details { margin-top: .9rem; } summary { cursor: pointer; font-weight: 600; }
