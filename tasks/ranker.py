@@ -16,7 +16,7 @@ def fit_ranker(config: Config, lists: Sequence[StageOutput]) -> StageOutput:
         from cortex_rec.ranking import lambdarank
         from cortex_rec.ranking.training import TrainingLists
 
-        lambdarank.fit([TrainingLists.load(each.path) for each in lists], config.ranking, seed=config.seed).save(folder)
+        lambdarank.fit([TrainingLists.load(each.path) for each in lists], config.ranking, seed=config.seed, threads=config.threads).save(folder)
 
     part = {"ranking": config.ranking.model_dump(mode="json"), "seed": config.seed, "threads": config.threads}
     return run(config, "ranker", {f"lists {i}": each for i, each in enumerate(lists)}, part, __name__, write)
