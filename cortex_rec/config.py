@@ -87,7 +87,7 @@ class TextEmbedding(Section):
 class Repeats(Section):
     """What the user bought before, the latest and most often first."""
 
-    n: int = Field(200, ge=1)
+    n: int = Field(400, ge=1)
     half_life_days: float = Field(60, gt=0)
 
 
@@ -106,10 +106,10 @@ class Graph(Section):
     dimensions: int = Field(64, ge=2)
     layers: int = Field(2, ge=1)
     #: steps of the first fit and of each later refit that starts from the one before
-    steps: int = Field(200, ge=1)
-    refresh_steps: int = Field(20, ge=1)
-    batch_size: int = Field(16_384, ge=2)
-    negatives: int = Field(2_048, ge=1)
+    steps: int = Field(30, ge=1)
+    refresh_steps: int = Field(5, ge=1)
+    batch_size: int = Field(8_192, ge=2)
+    negatives: int = Field(1_024, ge=1)
     learning_rate: float = Field(0.01, gt=0)
     temperature: float = Field(0.2, gt=0)
     weight_decay: float = Field(1e-5, ge=0)
@@ -123,22 +123,33 @@ class Vector(Section):
 
 
 class Popular(Section):
-    """Best sellers, of the user's store where it is known, and of the subcategories that the user buys."""
+    """Best sellers of four weeks, of the user's store where it is known."""
 
     n: int = Field(100, ge=1)
-    favourites: int = Field(100, ge=1)
-    promoted: int = Field(50, ge=1)
-    window_days: int = Field(28, ge=1)
+
+
+class Favourites(Section):
+    """Best sellers of the subcategories that the user buys."""
+
+    n: int = Field(100, ge=1)
+
+
+class Promoted(Section):
+    """The same, limited to what is on offer in the user's store."""
+
+    n: int = Field(60, ge=1)
 
 
 class Retrieval(Section):
-    """The retrievers of the union."""
+    """The retrievers of the union, each asked for its `n` best items."""
 
     repeats: Repeats = Repeats()
     copurchase: Copurchase = Copurchase()
     graph: Graph = Graph()
     vector: Vector = Vector()
     popular: Popular = Popular()
+    favourites: Favourites = Favourites()
+    promoted: Promoted = Promoted()
 
 
 class LambdaRank(Section):

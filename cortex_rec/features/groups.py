@@ -23,6 +23,8 @@ class Groups:
         (n,) int64 ascending.
     of_event
         (n_events,) int64 entry of each event, -1 for events without a member.
+    order
+        Positions of the events that have a member, by entry, then time.
     rows, baskets
         (n,) float64 numbers of lines and of distinct baskets.
     first, last
@@ -34,6 +36,7 @@ class Groups:
     width: int
     key: I64
     of_event: I64
+    order: I64
     rows: F64
     baskets: F64
     first: I64
@@ -96,6 +99,7 @@ def group(histories: Histories, member: I32, width: int) -> Groups:
         width,
         ordered[starts],
         of_event,
+        order,
         np.bincount(entry, minlength=len(starts)).astype(np.float64),
         np.bincount(entry[new_basket], minlength=len(starts)).astype(np.float64),
         histories.time[order][starts],

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, Ragged
+from cortex_rec.arrays import F32, Ragged, load_arrays, save_arrays
 from cortex_rec.config import Retrieval
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval import copurchase, favourites, graph, popular, repeats, vector
@@ -83,16 +83,16 @@ class Union:
         for name, retriever in self.retrievers.items():
             (folder / name).mkdir()
             retriever.save(folder / name)
+        save_arrays(folder / "sizes.safetensors", {name: np.array([size]) for name, size in self.sizes.items()})
 
     @classmethod
-    def load(cls, folder: Path, config: Retrieval) -> Self:
-        """Read what `save` wrote; `config` says how many items each retriever is asked for."""
-        return cls({name: registered.model.load(folder / name) for name, registered in REGISTRY.items()}, sizes(config))
-
-
-def sizes(config: Retrieval) -> dict[str, int]:
-    """How many items each retriever is asked for."""
-    return {name: getattr(config, name).n for name in REGISTRY}
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        sizes = load_arrays(folder / "sizes.safetensors")
+        return cls(
+            {name: registered.model.load(folder / name) for name, registered in REGISTRY.items()},
+            {name: int(sizes[name][0]) for name in REGISTRY},
+        )
 
 
 def fit(evidence: Evidence, config: Retrieval, *, start: Union | None = None) -> Union:
@@ -101,4 +101,4 @@ def fit(evidence: Evidence, config: Retrieval, *, start: Union | None = None) ->
         name: registered.fit(evidence, getattr(config, name), start=None if start is None else start.retrievers[name])
         for name, registered in REGISTRY.items()
     }
-    return Union(fitted, sizes(config))
+    return Union(fitted, {name: getattr(config, name).n for name in REGISTRY})

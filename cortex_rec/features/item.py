@@ -1,0 +1,92 @@
+"""How this item sells, everywhere, in the user's store and on offer; and when it is asked."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+
+from cortex_rec.arrays import F32, I64, Array, Ragged
+from cortex_rec.catalogue import Catalogue, Promotions
+from cortex_rec.features.statistics import Statistics
+from cortex_rec.queries import Queries
+
+
+def features(lists: Ragged, statistics: Statistics, catalogue: Catalogue) -> dict[str, F32]:
+    """Popularity in several windows and its trend, age, habit of being bought again, price against its usual and its group's."""
+    week, month, quarter = statistics.lines.T
+    group = catalogue.codes["subcategory"]
+    width = int(group.max(initial=-1)) + 2
+    known = np.isfinite(statistics.price)
+    usual = _over(np.bincount(group[known] % width, statistics.price[known], width), np.bincount(group[known] % width, minlength=width))
+    in_group = np.bincount(group % width, month, width)
+    columns: dict[str, Array] = {
+        "item_lines_7": week,
+        "item_lines_28": month,
+        "item_lines_91": quarter,
+        "item_buyers_7": statistics.buyers[:, 0],
+        "item_buyers_28": statistics.buyers[:, 1],
+        "item_buyers_91": statistics.buyers[:, 2],
+        "item_trend_short": (4 * week + 1) / (month + 1),
+        "item_trend_long": (3.25 * month + 1) / (quarter + 1),
+        "item_days_listed": statistics.days_listed,
+        "item_days_idle": statistics.days_idle,
+        "item_repeat_share": statistics.repeat_share,
+        "item_gap": statistics.gap_days,
+        "item_price": statistics.price,
+        "item_price_change": statistics.recent_price / np.maximum(statistics.price, 0.01),
+        "item_price_in_group": statistics.price / np.maximum(usual[group % width], 0.01),
+        "item_discount": statistics.discount,
+        "item_recent_discount": statistics.recent_discount,
+        "item_share_of_group": month / np.maximum(in_group[group % width], 1),
+    }
+    return {name: values.astype(np.float32)[lists.item] for name, values in columns.items()}
+
+
+def in_store(queries: Queries, lists: Ragged, statistics: Statistics) -> dict[str, F32]:
+    """What the user's store sells of it, and whether that is more than elsewhere."""
+    store = queries.store[lists.owner]
+    lines = statistics.in_store(store, lists.item)
+    if len(statistics.store_total) == 0:
+        return {}
+    local = lines / np.maximum(statistics.store_total[store], 1)
+    total = np.maximum(statistics.lines[:, 1].sum(), 1)
+    everywhere = statistics.lines[lists.item, 1] / total
+    return {
+        "store_lines": lines,
+        "store_share": local.astype(np.float32),
+        "store_lift": ((local + 1e-6) / (everywhere + 1e-6)).astype(np.float32),
+    }
+
+
+def on_offer(queries: Queries, lists: Ragged, promotions: Promotions, n_stores: int) -> dict[str, F32]:
+    """Display and mailer of the week in the user's store, and in how many stores it is on offer; absent without promotions."""
+    if promotions.empty:
+        return {}
+    n = queries.n_items
+    key = (promotions.store.astype(np.int64) + 1) * n + promotions.item
+    order = np.argsort(key, kind="stable")
+    key, display, mailer = key[order], promotions.display[order], promotions.mailer[order]
+    here = _find(key, (queries.store[lists.owner].astype(np.int64) + 1) * n + lists.item)
+    stores = np.bincount(promotions.item, minlength=n).astype(np.float32)
+    mailed = np.bincount(promotions.item[promotions.mailer > 0], minlength=n).astype(np.float32)
+    return {
+        "offer_display": np.where(here >= 0, display[here], 0).astype(np.float32),
+        "offer_mailer": np.where(here >= 0, mailer[here], 0).astype(np.float32),
+        "offer_here": (here >= 0).astype(np.float32),
+        "offer_stores": stores[lists.item] / np.float32(max(n_stores, 1)),
+        "offer_mailed_stores": mailed[lists.item] / np.float32(max(n_stores, 1)),
+    }
+
+
+def calendar(queries: Queries, lists: Ragged) -> dict[str, F32]:
+    """Where in the month the moment lies: pay days and the end of the month."""
+    day = datetime.fromtimestamp(queries.as_of, UTC).day
+    return {"day_of_month": np.full(len(lists.item), day, np.float32)}
+
+
+def _find(key: I64, wanted: I64) -> I64:
+    at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
+    return np.where(key[at] == wanted, at, -1)
+
+
+def _over(top: Array, bottom: Array) -> Array:
+    return np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)

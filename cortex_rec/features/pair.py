@@ -1,0 +1,87 @@
+"""What this user did with this item, and with the groups that it belongs to."""
+
+import numpy as np
+
+from cortex_rec.arrays import F32, F64, I64, Array, Ragged
+from cortex_rec.catalogue import GROUPS, Catalogue
+from cortex_rec.features.groups import group, mean_of
+from cortex_rec.features.statistics import Statistics
+from cortex_rec.features.timing import decay, gap_spread, recent, timing
+from cortex_rec.queries import Queries
+
+
+def item_features(queries: Queries, lists: Ragged, statistics: Statistics) -> dict[str, F32]:
+    """Repeat timing, quantities and prices of the (user, item) pair; NaN for items that the user never bought."""
+    pairs = queries.items
+    entry = pairs.find(lists.owner, lists.item)
+    when = timing(pairs, queries)
+    baskets = _baskets(queries)
+    since = baskets[pairs.owner] - 1 - pairs.last_basket
+    before_first = _first_basket(queries)
+    usual_gap = statistics.gap_days[pairs.member]
+    latest = queries.histories.time == pairs.last[pairs.of_event]
+    columns: dict[str, Array] = {
+        "pair_baskets": pairs.baskets,
+        "pair_since_last": when.since_last,
+        "pair_since_first": when.since_first,
+        "pair_gap": when.gap,
+        "pair_due": when.due,
+        "pair_due_by_item": when.since_last / usual_gap,
+        "pair_gap_spread": gap_spread(pairs, queries),
+        "pair_lines_7": recent(pairs, queries, 7),
+        "pair_lines_28": recent(pairs, queries, 28),
+        "pair_lines_91": recent(pairs, queries, 91),
+        "pair_decay_14": decay(pairs, queries, 14),
+        "pair_decay_45": decay(pairs, queries, 45),
+        "pair_decay_150": decay(pairs, queries, 150),
+        "pair_baskets_since": since,
+        "pair_basket_share": pairs.baskets / np.maximum(baskets[pairs.owner] - before_first, 1),
+        "pair_basket_due": since * pairs.baskets / np.maximum(baskets[pairs.owner] - before_first, 1),
+        "pair_quantity": mean_of(queries.histories.quantity, pairs),
+        "pair_last_quantity": mean_of(np.where(latest, queries.histories.quantity, np.float32(np.nan)).astype(np.float32), pairs),
+        "pair_discount": mean_of(queries.histories.discount, pairs),
+        "pair_price_ratio": statistics.recent_price[pairs.member] / np.maximum(mean_of(queries.histories.price, pairs), 0.01),
+    }
+    return {name: _gather(values, entry) for name, values in columns.items()}
+
+
+def group_features(queries: Queries, lists: Ragged, catalogue: Catalogue) -> dict[str, F32]:
+    """The same for the item's department, category, subcategory and brand, and the item's share of the user's subcategory."""
+    result: dict[str, F32] = {}
+    owner = lists.owner
+    total = np.bincount(queries.histories.owner, np.exp2(-queries.age / 60), len(queries))
+    own = _gather(decay(queries.items, queries, 60), queries.items.find(owner, lists.item), missing=0.0)
+    for name in GROUPS:
+        code = catalogue.codes[name]
+        groups = group(queries.histories, code[queries.histories.item], int(code.max(initial=-1)) + 1)
+        entry = groups.find(owner, code[lists.item])
+        when = timing(groups, queries)
+        weight = decay(groups, queries, 60)
+        share = weight / np.maximum(total[groups.owner], 1e-9)
+        result[f"{name}_share"] = _gather(share, entry)
+        result[f"{name}_since_last"] = _gather(when.since_last, entry)
+        result[f"{name}_gap"] = _gather(when.gap, entry)
+        result[f"{name}_due"] = _gather(when.due, entry)
+        result[f"{name}_lines_28"] = _gather(recent(groups, queries, 28), entry)
+        result[f"{name}_own_share"] = (own / np.maximum(_gather(weight, entry), 1e-9)).astype(np.float32)
+    return result
+
+
+def _gather(values: Array, entry: I64, missing: float = np.nan) -> F32:
+    """Values of entries, `missing` where there is none."""
+    taken: F32 = np.append(values.astype(np.float32), np.float32(missing))[entry]
+    return taken
+
+
+def _baskets(queries: Queries) -> I64:
+    """(n,) int64 number of baskets of each query."""
+    result = np.zeros(len(queries), np.int64)
+    np.maximum.at(result, queries.histories.owner, queries.histories.basket + 1)
+    return result
+
+
+def _first_basket(queries: Queries) -> F64:
+    """(n_entries,) float64 number of the basket in which each item was first bought."""
+    first = np.full(len(queries.items), np.inf)
+    np.minimum.at(first, queries.items.of_event, queries.histories.basket.astype(np.float64))
+    return first

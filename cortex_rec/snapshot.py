@@ -1,0 +1,76 @@
+"""What the shop knows at one moment: item statistics, running offers, fitted retrievers. A release serves the latest one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from cortex_rec.arrays import F32, load_arrays, save_arrays
+from cortex_rec.catalogue import Promotions
+from cortex_rec.config import Config
+from cortex_rec.encoding import Encoded
+from cortex_rec.errors import EmptyTrainingSetError
+from cortex_rec.features import statistics as item_statistics
+from cortex_rec.features.statistics import Statistics
+from cortex_rec.retrieval import union as retrieval
+from cortex_rec.retrieval.protocol import Evidence
+from cortex_rec.retrieval.union import Union
+from cortex_rec.splits import day_of
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Fitted on purchases before `as_of` alone (seconds since 1970); offers are those announced for that moment."""
+
+    as_of: int
+    statistics: Statistics
+    promotions: Promotions
+    union: Union
+
+    def save(self, folder: Path) -> None:
+        """Write into an existing folder."""
+        save_arrays(folder / "snapshot.safetensors", {"as_of": np.array([self.as_of])})
+        self.statistics.save(folder / "statistics.safetensors")
+        self.promotions.save(folder / "promotions.safetensors")
+        (folder / "retrieval").mkdir()
+        self.union.save(folder / "retrieval")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        return cls(
+            int(load_arrays(folder / "snapshot.safetensors")["as_of"][0]),
+            Statistics.load(folder / "statistics.safetensors"),
+            Promotions.load(folder / "promotions.safetensors"),
+            Union.load(folder / "retrieval"),
+        )
+
+
+def fit(encoded: Encoded, text: F32, config: Config, *, as_of: int, start: Snapshot | None = None) -> Snapshot:
+    """Fit everything that candidates and features rest on, as of a moment.
+
+    Parameters
+    ----------
+    encoded
+        The whole dataset; what is not before `as_of` is left out here.
+    text
+        (n_items, d) float32 unit vectors.
+    start
+        The snapshot of an earlier moment, from which the graph goes on.
+
+    Raises
+    ------
+    EmptyTrainingSetError
+        If nothing was bought before `as_of`.
+    """
+    histories = encoded.histories.before(as_of)
+    if len(histories.item) == 0:
+        raise EmptyTrainingSetError(f"interactions: nothing was bought before {day_of(as_of)}. Ask for fewer training windows or a later `windows.end`.")
+    statistics = item_statistics.fit(
+        histories, encoded.catalogue.codes["subcategory"], len(encoded.items), len(encoded.stores), as_of=as_of
+    )
+    promotions = encoded.promotions.active(as_of)
+    evidence = Evidence(histories, statistics, encoded.catalogue, promotions, text, as_of, config.seed)
+    fitted = retrieval.fit(evidence, config.retrieval, start=None if start is None else start.union)
+    return Snapshot(as_of, statistics, promotions, fitted)
