@@ -1,0 +1,196 @@
+"""Data-quality gates: a table against its Great Expectations suite in `expectations/`."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from cortex_rec.errors import GateFailed
+
+# Read once, at import: nothing may reach out, whoever imports this first.
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+import great_expectations as gx  # noqa: E402
+
+SUITES: Final = Path(__file__).parent.parent / "expectations"
+_FIRST: Final = 5
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """What a gate let through.
+
+    Parameters
+    ----------
+    passed
+        The rows that break no rule, in their order.
+    rules
+        One entry a rule: `table`, `rule`, `column`, `rows` checked, `bad` rows, the `first` of them, `passed`. Holds no
+        time and no path, so equal tables give equal entries.
+    validation
+        Great Expectations' own result, without the lists of failing rows.
+    """
+
+    passed: pl.DataFrame
+    rules: list[dict[str, Any]]
+    validation: dict[str, Any]
+
+
+def check_table(
+    frame: pl.DataFrame,
+    suite: str,
+    *,
+    allowance: float,
+    quarantine: Path,
+    parameters: Mapping[str, Any] | None = None,
+    data_docs: Path | None = None,
+) -> GateResult:
+    """Hold a table to a suite.
+
+    Parameters
+    ----------
+    frame
+        The table, with the boolean columns that the suite asks for.
+    suite
+        Name of a file in `expectations/`. A rule with `"optional": true` in its `meta` is left out when its column is
+        absent; one with `"level": "table"` speaks of the whole table, all others of rows.
+    allowance
+        Share of rows, 0 to 1, that may break a rule and are then set aside.
+    quarantine
+        Folder for `<suite>.csv`: row (0-based in `frame`), rule, column and value of everything that is wrong. An
+        older file of the suite is removed when nothing is wrong.
+    parameters
+        Values for the suite's `{"$PARAMETER": name}`.
+    data_docs
+        Folder to build Great Expectations' Data Docs in, below it one folder a suite; their style sheets come from the
+        web, so offline they are plain.
+
+    Raises
+    ------
+    GateFailed
+        If more rows are bad than allowed, a rule of the whole table fails, or a column that the suite needs is absent.
+    """
+    expectations = _applicable(suite, frame)
+    used = sorted({column for expectation in expectations for column in _columns(expectation)})
+    validation = _validate(frame.select(used), suite, expectations, parameters or {}, data_docs)
+    found = [_unexpected(suite, result) for result in validation["results"]]
+    rules = [_rule(suite, frame.height, expectation, *pair) for expectation, pair in zip(expectations, found, strict=True)]
+    bad = _bad_rows(frame, expectations, [rows for _, rows in found])
+    _write(quarantine / f"{suite}.csv", bad)
+    rows = bad["row"].unique().sort()
+    broken_tables = [rule for rule in rules if not rule["passed"] and rule["level"] == "table"]
+    if broken_tables or len(rows) > allowance * frame.height:
+        raise _failure(suite, frame.height, allowance, rows, [rule for rule in rules if not rule["passed"]], quarantine / f"{suite}.csv")
+    passed = frame if rows.is_empty() else frame.with_row_index("row").filter(~pl.col("row").is_in(rows.implode())).drop("row")
+    return GateResult(passed, [{k: v for k, v in rule.items() if k != "fix"} for rule in rules], _without_rows(validation))
+
+
+def _applicable(suite: str, frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """The suite's expectations, without optional ones whose column is absent."""
+    kept = []
+    for expectation in json.loads((SUITES / f"{suite}.json").read_text(encoding="utf-8"))["expectations"]:
+        absent = [column for column in _columns(expectation) if column not in frame.columns]
+        if not absent:
+            kept.append(expectation)
+        elif not expectation["meta"].get("optional"):
+            message = f"{suite}: column {absent[0]!r} is missing, rule {expectation['meta']['rule']!r} needs it. It has {frame.columns}."
+            raise GateFailed(message, table=suite)
+    return kept
+
+
+def _columns(expectation: Mapping[str, Any]) -> list[str]:
+    return [expectation["kwargs"]["column"]] if "column" in expectation["kwargs"] else []
+
+
+def _validate(
+    frame: pl.DataFrame, suite: str, expectations: list[dict[str, Any]], parameters: Mapping[str, Any], data_docs: Path | None
+) -> dict[str, Any]:
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    batches = context.data_sources.add_pandas("tables").add_dataframe_asset(suite).add_batch_definition_whole_dataframe("whole")
+    definition = gx.ValidationDefinition(
+        name=suite, data=batches, suite=context.suites.add(gx.ExpectationSuite(name=suite, expectations=expectations))
+    )
+    # A row that fails is needed by its number only; listing its values again would double the memory.
+    result = context.validation_definitions.add(definition).run(
+        batch_parameters={"dataframe": frame.to_pandas()},
+        expectation_parameters=dict(parameters),
+        result_format={"result_format": "COMPLETE", "include_unexpected_rows": False},
+    )
+    if data_docs is not None:
+        store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str((data_docs / suite).resolve())}
+        context.add_data_docs_site("workspace", {"class_name": "SiteBuilder", "show_how_to_buttons": False, "store_backend": store})
+        context.build_data_docs(site_names=["workspace"])
+    return dict(result.to_json_dict())
+
+
+def _unexpected(suite: str, result: Mapping[str, Any]) -> tuple[bool, list[int]]:
+    """Whether the rule holds, and the rows that break it."""
+    raised = result["exception_info"]
+    if raised.get("raised_exception", any(isinstance(part, dict) and part.get("raised_exception") for part in raised.values())):
+        rule = result["expectation_config"]["meta"]["rule"]
+        raise GateFailed(f"{suite}: rule {rule!r} could not be checked: {raised}. Correct expectations/{suite}.json.", table=suite)
+    return bool(result["success"]), list(result["result"].get("unexpected_index_list") or [])
+
+
+def _rule(suite: str, rows: int, expectation: Mapping[str, Any], success: bool, bad: list[int]) -> dict[str, Any]:
+    meta = expectation["meta"]
+    return {
+        "table": suite,
+        "rule": meta["rule"],
+        "column": ", ".join(_columns(expectation)),
+        "level": meta.get("level", "row"),
+        "rows": rows,
+        "bad": len(bad),
+        "first": ", ".join(map(str, bad[:_FIRST])),
+        "passed": success,
+        "fix": meta["fix"],
+    }
+
+
+def _bad_rows(frame: pl.DataFrame, expectations: list[dict[str, Any]], found: list[list[int]]) -> pl.DataFrame:
+    """One line a broken rule and row, in the order of the rows."""
+    schema = {"row": pl.Int64, "rule": pl.String, "column": pl.String, "value": pl.String}
+    parts = [pl.DataFrame(schema=schema)]
+    for expectation, rows in zip(expectations, found, strict=True):
+        if rows and expectation["meta"].get("level") != "table":
+            shown = [column for column in expectation["meta"].get("show", _columns(expectation)) if column in frame.columns]
+            values = frame[rows].select(pl.concat_str([pl.col(name).cast(pl.String).fill_null("null") for name in shown], separator=" | "))
+            rule, column = expectation["meta"]["rule"], ", ".join(shown)
+            part = pl.DataFrame({"row": rows, "value": values.to_series()}).select("row", rule=pl.lit(rule), column=pl.lit(column), value="value")
+            parts.append(part)
+    return pl.concat(parts).sort("row", maintain_order=True)
+
+
+def _write(path: Path, bad: pl.DataFrame) -> None:
+    if bad.is_empty():
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    bad.write_csv(draft)
+    draft.replace(path)
+
+
+def _failure(suite: str, height: int, allowance: float, rows: pl.Series, broken: list[dict[str, Any]], file: Path) -> GateFailed:
+    cells = [("rule", "column", "bad rows", "first rows")]
+    cells += [(rule["rule"], rule["column"], f"{rule['bad']:,}" if rule["bad"] else "table", rule["first"]) for rule in broken]
+    widths = [max(len(line[i]) for line in cells) for i in range(4)]
+    table = "\n".join("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells)
+    share = len(rows) / max(height, 1)
+    fixes = "\n".join(f"  {rule['rule']}: {rule['fix']}" for rule in broken)
+    where = f"\nEvery bad row with its value: {file}." if len(rows) else ""
+    message = (
+        f"{suite}: {len(rows):,} of {height:,} rows ({share:.2%}) break a rule of expectations/{suite}.json; {allowance:.2%} may.\n"
+        f"{table}\nWays out:\n{fixes}{where} For tables, `quality.max_bad_rows` sets how many rows may be set aside."
+    )
+    return GateFailed(message, table=suite, rows=rows.head(_FIRST).to_list())
+
+
+def _without_rows(validation: dict[str, Any]) -> dict[str, Any]:
+    lists = ("unexpected_index_list", "unexpected_list", "partial_unexpected_index_list", "unexpected_index_query")
+    results = [{**one, "result": {k: v for k, v in one["result"].items() if k not in lists}} for one in validation["results"]]
+    return {**validation, "results": results}

@@ -1,0 +1,78 @@
+"""What a stage made, through its gate. A bad row here is a defect of the code or its configuration: none is allowed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from cortex_rec.arrays import F32, Ragged
+from tasks.gates import GateResult, check_table
+
+_NONE: Final = 0.0
+
+
+def check_embeddings(vectors: F32, n_items: int, *, quarantine: Path) -> GateResult:
+    """Hold item vectors (n_items, d) to `expectations/embeddings.json`: one an item, finite, of length 1."""
+    length = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    frame = pl.DataFrame({"is_finite": np.isfinite(vectors).all(axis=1), "length": length}).with_columns(pl.col("length").fill_nan(0.0))
+    return check_table(frame, "embeddings", allowance=_NONE, quarantine=quarantine, parameters={"items": n_items})
+
+
+def check_candidates(lists: Ragged, n_items: int, *, at_least: int, quarantine: Path) -> GateResult:
+    """Hold candidate lists to `expectations/candidates.json`.
+
+    Parameters
+    ----------
+    lists
+        Item rows a user.
+    n_items
+        Rows of the item map; others are unknown.
+    at_least
+        How many candidates every user must have; `min(n_items, …)` on a small catalogue.
+    """
+    n, owner = len(lists), lists.owner
+    counts = np.diff(lists.pointer)
+    distinct = np.bincount(np.unique(owner * (1 << 32) + lists.item) >> 32, minlength=n)
+    unknown = np.bincount(owner[(lists.item < 0) | (lists.item >= n_items)], minlength=n)
+    frame = pl.DataFrame({"candidates": counts, "unknown": unknown, "repeated": counts - distinct})
+    return check_table(frame, "candidates", allowance=_NONE, quarantine=quarantine, parameters={"at_least": at_least})
+
+
+def check_features(names: Sequence[str], matrices: Sequence[F32], *, quarantine: Path) -> GateResult:
+    """Hold feature values to `expectations/features.json`.
+
+    Parameters
+    ----------
+    names
+        One a column.
+    matrices
+        The (n, len(names)) values of every training window. They are judged together: a feature of the calendar is
+        constant within a window.
+    """
+    total = sum(len(matrix) for matrix in matrices)
+    rows = []
+    for column, name in enumerate(names):
+        nan = infinite = 0
+        lowest, highest = np.inf, -np.inf
+        for matrix in matrices:
+            values = matrix[:, column]
+            known = values[np.isfinite(values)]
+            here = int(np.isnan(values).sum())
+            nan, infinite = nan + here, infinite + len(values) - here - len(known)
+            if len(known):
+                lowest, highest = min(lowest, float(known.min())), max(highest, float(known.max()))
+        empty = lowest > highest
+        # Whether there is a NaN tells something too: it counts as one value.
+        distinct = (0 if empty else 1 if lowest == highest else 2) + (nan > 0)
+        rows.append((name, distinct, nan / max(total, 1), infinite, None if empty else lowest, None if empty else max(abs(lowest), abs(highest))))
+    schema = {"feature": pl.String, "distinct": pl.Int64, "nan_share": pl.Float64, "infinite": pl.Int64, "lowest": pl.Float64, "largest": pl.Float64}
+    return check_table(pl.DataFrame(rows, schema=schema, orient="row"), "features", allowance=_NONE, quarantine=quarantine)
+
+
+def check_metrics(metrics: Mapping[str, Any], *, quarantine: Path) -> GateResult:
+    """Hold what `evaluate` returned to `expectations/metrics.json`: `ndcg@10` not below that of the popularity baseline."""
+    own, popularity = float(metrics["metrics"]["ndcg@10"]), float(metrics["baselines"]["popularity"]["ndcg@10"])
+    frame = pl.DataFrame({"ndcg@10": [own], "popularity_ndcg@10": [popularity], "lift_over_popularity": [own - popularity]})
+    return check_table(frame, "metrics", allowance=_NONE, quarantine=quarantine)
