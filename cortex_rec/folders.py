@@ -103,22 +103,21 @@ def settle(folder: Path, target: Path) -> bool:
     return True
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Replace a small file so that a reader sees the old text or the new, never a part."""
-    handle, name = tempfile.mkstemp(prefix=DRAFT_PREFIX, dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise _disk_error(path.parent, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync(path.parent)
+@contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; it then replaces `path`, so that a reader sees the old file or the new, never a part.
+
+    Raises
+    ------
+    ArtifactError
+        If it cannot be written; the old file is still there.
+    """
+    with draft(path.parent) as folder:
+        fresh = folder / path.name
+        yield fresh
+        _sync(fresh)
+        fresh.replace(path)
+        _sync(path.parent)
 
 
 def _locked_folder(parent: Path) -> tuple[Path, int]:
@@ -142,8 +141,6 @@ def _locked_folder(parent: Path) -> tuple[Path, int]:
 def _remove_abandoned(parent: Path) -> None:
     """Remove drafts that no living process holds."""
     for folder in parent.glob(f"{DRAFT_PREFIX}*"):
-        if folder.is_file():
-            continue
         try:
             lock = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:

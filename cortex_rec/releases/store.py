@@ -81,7 +81,8 @@ def publish(root: Path, write: Callable[[Path], None], contents: Contents, run: 
         target = root / manifest.id
         if not folders.settle(folder, target):
             verify(root, manifest.id)
-        folders.replace_file(root / LATEST, f"{manifest.id}\n")
+        with folders.replace_file(root / LATEST) as pointer:
+            pointer.write_text(f"{manifest.id}\n", encoding="utf-8")
     return Release(manifest.id, target, manifest)
 
 
