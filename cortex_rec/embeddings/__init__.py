@@ -1,0 +1,1 @@
+"""Items as vectors of what they say."""

@@ -1,0 +1,99 @@
+"""A short reason from facts: the user's own rhythm, this week's offers, what goes with what they buy, what others buy."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from cortex_rec.arrays import DAY, I32
+from cortex_rec.encoding import Encoded
+from cortex_rec.queries import Queries
+from cortex_rec.retrieval.copurchase import Copurchase, history_weight
+from cortex_rec.snapshot import Snapshot
+
+#: Reasons an item, the most personal first.
+MOST = 3
+
+
+def reasons(i: int, items: I32, queries: Queries, snapshot: Snapshot, data: Encoded) -> list[tuple[str, ...]]:
+    """Why each item is recommended to query `i`: one to three sentences, each true of the data at the query's moment.
+
+    Parameters
+    ----------
+    i
+        Position of the query.
+    items
+        (n,) int32 item rows.
+    """
+    facts = _Facts(i, queries, snapshot, data)
+    return [tuple(facts.of(int(item)))[:MOST] for item in items]
+
+
+class _Facts:
+    """What is known about one user, and how to say it of an item."""
+
+    def __init__(self, i: int, queries: Queries, snapshot: Snapshot, data: Encoded) -> None:
+        self.queries, self.snapshot, self.data = queries, snapshot, data
+        own = slice(queries.items_pointer[i], queries.items_pointer[i + 1])
+        pairs = queries.items
+        self.bought = {int(item): entry for entry, item in enumerate(pairs.member[own], start=own.start)}
+        self.items = pairs.member[own]
+        self.weight = history_weight(queries)[own]
+        self.store = int(queries.store[i])
+        groups = data.catalogue.codes["subcategory"][self.items]
+        self.liked = np.bincount(groups[groups >= 0], pairs.rows[own][groups >= 0], int(data.catalogue.codes["subcategory"].max(initial=-1)) + 1)
+        offers = snapshot.promotions
+        here = (offers.store == self.store) | (offers.store < 0)
+        self.displayed = set(offers.item[here & (offers.display > 0)].tolist())
+        self.mailed = set(offers.item[here & (offers.mailer > 0)].tolist())
+
+    def of(self, item: int) -> Iterator[str]:
+        yield from self._own(item)
+        yield from self._offer(item)
+        yield from self._companion(item)
+        yield from self._group(item)
+        yield self._others(item)
+
+    def _own(self, item: int) -> Iterator[str]:
+        entry = self.bought.get(item)
+        if entry is None:
+            return
+        pairs = self.queries.items
+        ago = _days((self.queries.as_of - int(pairs.last[entry])) / DAY)
+        baskets = int(pairs.baskets[entry])
+        if baskets == 1:
+            yield f"you bought it once, {ago} ago"
+        else:
+            gap = (int(pairs.last[entry]) - int(pairs.first[entry])) / DAY / (baskets - 1)
+            yield f"you bought it {baskets} times, about every {_days(gap)}, last {ago} ago"
+
+    def _offer(self, item: int) -> Iterator[str]:
+        where = [name for name, offered in (("on display", self.displayed), ("in the mailer", self.mailed)) if item in offered]
+        if where:
+            yield f"{' and '.join(where)} in your store this week"
+
+    def _companion(self, item: int) -> Iterator[str]:
+        copurchase = self.snapshot.union.retrievers["copurchase"]
+        if not isinstance(copurchase, Copurchase) or len(self.items) == 0:
+            return
+        pull = np.where(copurchase.neighbours[self.items] == item, copurchase.weights[self.items], 0).sum(axis=1) * self.weight
+        companion = int(self.items[np.argmax(pull)])
+        if pull.max() > 0 and companion != item and self.data.catalogue.titles[companion]:
+            yield f"goes with {self.data.catalogue.titles[companion]}, which you bought"
+
+    def _group(self, item: int) -> Iterator[str]:
+        code = self.data.catalogue.codes["subcategory"][item]
+        if code >= 0 and self.liked[code] >= 3 and item not in self.bought:
+            name = self.data.catalogue.names["subcategory"][code]
+            yield f"you bought {name.capitalize()} {int(self.liked[code])} times"
+
+    def _others(self, item: int) -> str:
+        sold = int(self.snapshot.statistics.lines[item, 1])
+        return f"sold {sold:,} times in the last four weeks" if sold else "in the catalogue, not sold in the last four weeks"
+
+
+def _days(days: float) -> str:
+    """Days as a person says them."""
+    rounded = round(days)
+    if rounded < 1:
+        return "a few hours"
+    return "a day" if rounded == 1 else f"{rounded} days"

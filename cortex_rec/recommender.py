@@ -1,0 +1,174 @@
+"""The request path, whole: ask -> retrieve -> features -> rank -> explain.
+
+Evaluation, the service, the command line and the notebook of a reader all call this page.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from cortex_rec.arrays import F32, I32, I64, NO_ROW, Bool, Ragged, pointers
+from cortex_rec.encoding import Encoded
+from cortex_rec.errors import UnknownItem
+from cortex_rec.explanations import reasons
+from cortex_rec.features.assemble import assemble
+from cortex_rec.histories import Histories
+from cortex_rec.queries import Queries, usual_store
+from cortex_rec.ranking.lambdarank import LambdaRank
+from cortex_rec.ranking.protocol import Ranker
+from cortex_rec.retrieval.union import Candidates
+from cortex_rec.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Request:
+    """Who asks for how many items, from where.
+
+    Parameters
+    ----------
+    user
+        External id; None or an unknown one is answered from `items`, else from what is popular.
+    items
+        External ids of what lies in the basket now; they count as the latest purchases and are not recommended.
+    store
+        External id of the store; the user's usual one when absent or unknown.
+    n
+        How many items to recommend.
+    """
+
+    user: str | None = None
+    items: tuple[str, ...] = ()
+    store: str | None = None
+    n: int = 10
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One item of an answer, with the facts that its score rests on."""
+
+    item: str
+    title: str
+    score: float
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Slate:
+    """An answer, best first; `fallback` says why it is not a personal one, None when it is."""
+
+    items: tuple[Recommendation, ...]
+    fallback: str | None = None
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """All candidates of each query, best first; `scores` and `found_by` are aligned with `lists.item`.
+
+    `found_by` is (n, n_retrievers) bool, in the order of the union's names.
+    """
+
+    lists: Ragged
+    scores: F32
+    found_by: Bool
+
+
+@dataclass(frozen=True)
+class Recommender:
+    """A release in memory."""
+
+    data: Encoded
+    snapshot: Snapshot
+    ranker: Ranker
+
+    @classmethod
+    def load(cls, release: Path) -> Self:
+        """Read the folder of a release (`cortex_rec.releases.store.open_release` finds and checks it)."""
+        return cls(Encoded.load(release / "encoded"), Snapshot.load(release / "snapshot"), LambdaRank.load(release / "ranker"))
+
+    def recommend(self, requests: Sequence[Request]) -> list[Slate]:
+        """Answer requests; each answer is the same in a batch as alone.
+
+        Raises
+        ------
+        UnknownItem
+            If a request names an item in its basket that the catalogue does not have.
+        """
+        baskets = [self._rows_of(request.items) for request in requests]
+        queries = self.ask(requests, baskets)
+        ranked = self.rank(queries)
+        return [self._slate(i, request, baskets[i], queries, ranked) for i, request in enumerate(requests)]
+
+    def rank(self, queries: Queries) -> Ranked:
+        """Retrieve, compute features, score and order; who has no history at all gets the popular items in their order."""
+        candidates = self.snapshot.union.retrieve(queries)
+        matrix = assemble(queries, candidates, self.snapshot, self.data.catalogue)
+        scores = self.ranker.score(matrix)
+        stranger = np.diff(queries.histories.pointer) == 0
+        if stranger.any():
+            popularity = candidates.scores[:, self.snapshot.union.names.index("popular")]
+            scores = np.where(stranger[candidates.lists.owner], popularity, scores)
+        return _in_order(candidates, scores)
+
+    def ask(self, requests: Sequence[Request], baskets: Sequence[I32]) -> Queries:
+        """Each request's history up to the snapshot's moment, with its basket as the latest purchase."""
+        users = self.data.users.rows([request.user or "" for request in requests])
+        histories = with_baskets(self.data.histories.take(users).before(self.snapshot.as_of), baskets, self.snapshot.as_of - 1)
+        usual = usual_store(histories, self.snapshot.as_of)
+        named = self.data.stores.rows([request.store or "" for request in requests])
+        return Queries(histories, users, self.snapshot.as_of, np.where(named == NO_ROW, usual, named), len(self.data.items))
+
+    def _rows_of(self, items: Sequence[str]) -> I32:
+        rows = self.data.items.rows(items)
+        if np.any(rows == NO_ROW):
+            unknown = items[int(np.argmax(rows == NO_ROW))]
+            raise UnknownItem(f"item {unknown!r} is not in the catalogue of this release. Leave it out, or release anew with it in the items table.")
+        return np.unique(rows).astype(np.int32)
+
+    def _slate(self, i: int, request: Request, basket: I32, queries: Queries, ranked: Ranked) -> Slate:
+        own = slice(ranked.lists.pointer[i], ranked.lists.pointer[i + 1])
+        wanted = np.flatnonzero(~np.isin(ranked.lists.item[own], basket))[: request.n]
+        items, scores = ranked.lists.item[own][wanted], ranked.scores[own][wanted]
+        why = reasons(i, items, queries, self.snapshot, self.data)
+        external = self.data.items.external(items)
+        titles = [self.data.catalogue.titles[item] for item in items]
+        chosen = (Recommendation(*entry) for entry in zip(external, titles, map(float, scores), why, strict=True))
+        return Slate(tuple(chosen), self._fallback(request, queries, i))
+
+    def _fallback(self, request: Request, queries: Queries, i: int) -> str | None:
+        if queries.users[i] != NO_ROW and queries.histories.pointer[i + 1] > queries.histories.pointer[i]:
+            return None
+        who = "no user given" if request.user is None else f"user {request.user!r} is unknown to this release"
+        return f"{who}: answered from the items in the basket" if request.items else f"{who}: answered with what is popular"
+
+
+def with_baskets(histories: Histories, baskets: Sequence[I32], time: int) -> Histories:
+    """Histories with one more basket at their end, where it is not empty; its lines have a quantity of one and no price."""
+    added = np.array([len(basket) for basket in baskets], np.int64)
+    if not added.any():
+        return histories
+    counts = np.diff(histories.pointer)
+    at = np.repeat(histories.pointer[1:], added)
+    last = np.zeros(len(counts), np.int64)
+    np.maximum.at(last, histories.owner, histories.basket + 1)
+    n = int(added.sum())
+    unknown = np.full(n, np.nan, np.float32)
+    return Histories(
+        pointers(counts + added),
+        np.insert(histories.item, at, np.concatenate(list(baskets))),
+        np.insert(histories.time, at, time),
+        np.insert(histories.basket, at, np.repeat(last, added)),
+        np.insert(histories.store, at, NO_ROW),
+        np.insert(histories.quantity, at, np.float32(1)),
+        np.insert(histories.price, at, unknown),
+        np.insert(histories.discount, at, unknown),
+    )
+
+
+def _in_order(candidates: Candidates, scores: F32) -> Ranked:
+    """Best first within each list; equal scores in the order of the rows."""
+    lists = candidates.lists
+    order: I64 = np.lexsort((lists.item, -scores, lists.owner))
+    return Ranked(Ragged(lists.pointer, lists.item[order]), scores[order], np.isfinite(candidates.ranks[order]))
