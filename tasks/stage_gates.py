@@ -66,8 +66,17 @@ def check_features(names: Sequence[str], matrices: Sequence[F32], *, quarantine:
         empty = lowest > highest
         # Whether there is a NaN tells something too: it counts as one value.
         distinct = (0 if empty else 1 if lowest == highest else 2) + (nan > 0)
-        rows.append((name, distinct, nan / max(total, 1), infinite, None if empty else lowest, None if empty else max(abs(lowest), abs(highest))))
-    schema = {"feature": pl.String, "distinct": pl.Int64, "nan_share": pl.Float64, "infinite": pl.Int64, "lowest": pl.Float64, "largest": pl.Float64}
+        rows.append(
+            (name, distinct, nan / max(total, 1), infinite, None if empty else lowest, None if empty else max(abs(lowest), abs(highest)))
+        )
+    schema = {
+        "feature": pl.String,
+        "distinct": pl.Int64,
+        "nan_share": pl.Float64,
+        "infinite": pl.Int64,
+        "lowest": pl.Float64,
+        "largest": pl.Float64,
+    }
     return check_table(pl.DataFrame(rows, schema=schema, orient="row"), "features", allowance=_NONE, quarantine=quarantine)
 
 

@@ -21,7 +21,7 @@ def check_dataset(
     dataset
         What a source gave.
     now
-        No purchase can have happened after this moment; `sources.known_by` tells it for a source.
+        No purchase can have happened after this moment; `sources.known_by.known_by` tells it for a source.
     allowance
         Share of a table's rows that may be set aside.
     quarantine, data_docs

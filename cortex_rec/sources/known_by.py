@@ -1,0 +1,31 @@
+"""The moment by which everything in a source must have happened: what tells a purchase in the future without a clock."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from cortex_rec.config import CompleteJourneySource, FilesSource, Source
+from cortex_rec.sources import lightgcn_text
+from cortex_rec.sources.files import matching
+
+#: The Complete Journey is the year 2017.
+_YEAR_END: Final = datetime(2018, 1, 1)
+_DAY: Final = timedelta(days=1)
+
+
+def known_by(source: Source) -> datetime:
+    """The first moment at which no purchase of the source can have happened yet.
+
+    Of own files it is the date of the newest interactions file, rounded up to a whole day, and a day more, since the
+    shop's time zone is not known. Not `windows.end`: a test window may well end before the data.
+
+    Raises
+    ------
+    DataError
+        If a path or pattern matches no file.
+    """
+    if isinstance(source, CompleteJourneySource):
+        return _YEAR_END
+    if isinstance(source, FilesSource):
+        newest = max(path.stat().st_mtime for path in matching(source.interactions.path))
+        return datetime.fromtimestamp(newest, UTC).replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0) + 2 * _DAY
+    return lightgcn_text.LAST_DAY + _DAY
