@@ -7,8 +7,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 
 from cortex_rec.releases.store import Release
 from cortex_rec.stages import StageOutput
-
-GATES = "gates.json"
+from tasks.stage import GATES
 
 
 def show_stages(stages: list[StageOutput]) -> None:

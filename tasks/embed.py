@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
-from tasks.stage import MINUTE, run, stage_task
+from tasks.stage import MINUTE, Report, quarantine, run, save_rules, stage_task
 
 VECTORS = "text.safetensors"
 
@@ -13,13 +13,15 @@ VECTORS = "text.safetensors"
 def embed_text(config: Config, encoded: StageOutput) -> StageOutput:
     """Embed the words of every item."""
 
-    def write(folder: Path) -> None:
+    def write(folder: Path, report: Report) -> None:
         from cortex_rec.arrays import save_arrays
         from cortex_rec.embeddings.text import embed
         from cortex_rec.encoding import Encoded
+        from tasks.stage_gates import check_embeddings
 
-        catalogue = Encoded.load(encoded.path).catalogue
-        save_arrays(folder / VECTORS, {"text": embed(catalogue, config.text, cache=Path(config.workspace) / "text", seed=config.seed)})
+        titles = Encoded.load(encoded.path).catalogue.titles
+        vectors = embed(titles, config.text, cache=Path(config.workspace) / "text", progress=report)
+        save_rules(folder, check_embeddings(vectors, len(titles), quarantine=quarantine(config)).rules)
+        save_arrays(folder / VECTORS, {"text": vectors})
 
-    part = {"text": config.text.model_dump(mode="json"), "seed": config.seed}
-    return run(config, "embed", {"encoded": encoded}, part, __name__, write)
+    return run(config, "embed", {"encoded": encoded}, config.text.model_dump(mode="json"), __name__, write, suites=["embeddings"])

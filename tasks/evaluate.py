@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
-from tasks.stage import MINUTE, run, stage_task
+from tasks.stage import MINUTE, Report, run, stage_task
 
 
 @stage_task(name="evaluate", timeout_seconds=60 * MINUTE)
@@ -14,7 +14,7 @@ def evaluate(config: Config, encoded: StageOutput, snapshot: StageOutput, ranker
 
     period = Window(*window)
 
-    def write(folder: Path) -> None:
+    def write(folder: Path, report: Report) -> None:
         raise NotImplementedError
 
     part = {"evaluation": config.evaluation.model_dump(mode="json"), "seed": config.seed, "window": window}

@@ -5,7 +5,7 @@ from typing import Any
 
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
-from tasks.stage import MINUTE, run, stage_task
+from tasks.stage import MINUTE, Report, run, stage_task
 
 
 def passing_trouble(task: Any, run: Any, state: Any) -> bool:
@@ -21,7 +21,7 @@ def ingest(config: Config) -> StageOutput:
     """Read the source into one dataset."""
     from cortex_rec.sources.fingerprint import fingerprint
 
-    def write(folder: Path) -> None:
+    def write(folder: Path, report: Report) -> None:
         from cortex_rec.sources import read
 
         read(config.source, config.windows).save(folder)

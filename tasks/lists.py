@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
-from tasks.stage import MINUTE, run, stage_task
+from tasks.stage import MINUTE, Report, run, stage_task
 
 
 @stage_task(name="lists", task_run_name="lists {window}", timeout_seconds=120 * MINUTE)
@@ -14,7 +14,7 @@ def build_lists(config: Config, encoded: StageOutput, snapshot: StageOutput, win
 
     period = Window(*window)
 
-    def write(folder: Path) -> None:
+    def write(folder: Path, report: Report) -> None:
         from cortex_rec.encoding import Encoded
         from cortex_rec.ranking import training
         from cortex_rec.snapshot import Snapshot

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rich.console import Console
+from rich.status import Status
 from rich.text import Text
 
 CONSOLE: Final = Console(stderr=True, highlight=False)
@@ -27,18 +28,24 @@ _DOES: Final = {
 
 @dataclass
 class Line:
-    """The end of a stage's line."""
+    """A stage's line while the stage runs."""
 
+    status: Status
+    text: str
     cached: bool = False
+
+    def report(self, done: int, total: int) -> None:
+        """Show how far the stage is."""
+        self.status.update(f"{self.text} {done:,} of {total:,} …")
 
 
 @contextmanager
 def line(stage: str, label: str = "") -> Iterator[Line]:
     """Show that a stage runs, then how it ended."""
     text = f"{_DOES.get(stage, stage)} {label}".strip()
-    ending = Line()
     start = time.perf_counter()
-    with CONSOLE.status(f"[bold]{stage:<11}[/] {text} …"):
+    with CONSOLE.status(f"[bold]{stage:<11}[/] {text} …") as status:
+        ending = Line(status, f"[bold]{stage:<11}[/] {text}")
         try:
             yield ending
         except BaseException:

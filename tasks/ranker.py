@@ -5,18 +5,22 @@ from pathlib import Path
 
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
-from tasks.stage import MINUTE, run, stage_task
+from tasks.stage import MINUTE, Report, quarantine, run, save_rules, stage_task
 
 
 @stage_task(name="ranker", timeout_seconds=120 * MINUTE)
 def fit_ranker(config: Config, lists: Sequence[StageOutput]) -> StageOutput:
     """Fit LambdaRank on the lists of all training windows."""
 
-    def write(folder: Path) -> None:
+    def write(folder: Path, report: Report) -> None:
         from cortex_rec.ranking import lambdarank
         from cortex_rec.ranking.training import TrainingLists
+        from tasks.stage_gates import check_features
 
-        lambdarank.fit([TrainingLists.load(each.path) for each in lists], config.ranking, seed=config.seed, threads=config.threads).save(folder)
+        windows = [TrainingLists.load(each.path) for each in lists]
+        gate = check_features(windows[0].names, [each.values for each in windows], quarantine=quarantine(config))
+        save_rules(folder, gate.rules)
+        lambdarank.fit(windows, config.ranking, seed=config.seed, threads=config.threads).save(folder)
 
     part = {"ranking": config.ranking.model_dump(mode="json"), "seed": config.seed, "threads": config.threads}
-    return run(config, "ranker", {f"lists {i}": each for i, each in enumerate(lists)}, part, __name__, write)
+    return run(config, "ranker", {f"lists {i}": each for i, each in enumerate(lists)}, part, __name__, write, suites=["features"])

@@ -5,7 +5,7 @@ from pathlib import Path
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
 from tasks.embed import VECTORS
-from tasks.stage import MINUTE, run, stage_task
+from tasks.stage import MINUTE, Report, run, stage_task
 
 
 @stage_task(name="retrievers", task_run_name="retrievers {as_of}", timeout_seconds=120 * MINUTE)
@@ -13,7 +13,7 @@ def fit_retrievers(config: Config, encoded: StageOutput, text: StageOutput, as_o
     """Fit every retriever on what was known before `as_of`, going on from the fit of an earlier moment."""
     from cortex_rec.splits import day_of
 
-    def write(folder: Path) -> None:
+    def write(folder: Path, report: Report) -> None:
         from cortex_rec import snapshot
         from cortex_rec.arrays import load_arrays
         from cortex_rec.encoding import Encoded

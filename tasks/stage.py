@@ -1,6 +1,7 @@
 """What all tasks share: a content-addressed stage as a Prefect task, with one line of progress."""
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar, cast
@@ -10,11 +11,15 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from cortex_rec.code_version import ROOT
 from cortex_rec.config import Config
+from cortex_rec.folders import FileRecord
 from cortex_rec.stages import StageOutput, run_stage
 from tasks import progress
 
 MINUTE: Final = 60
+GATES: Final = "gates.json"
+Report = Callable[[int, int], None]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,15 +49,26 @@ def ended(value: R, *, cached: bool, message: str) -> R:
     return cast(R, state)
 
 
+def quarantine(config: Config) -> Path:
+    """Where every gate writes the rows that it sets aside or fails on; outside of the stage, so that they outlive its failure."""
+    return Path(config.workspace) / "quarantine"
+
+
+def save_rules(folder: Path, rules: list[dict[str, Any]]) -> None:
+    """Keep what a gate found beside what it let through."""
+    (folder / GATES).write_text(json.dumps(rules, indent=1) + "\n", encoding="utf-8")
+
+
 def run(
     config: Config,
     name: str,
     inputs: Mapping[str, StageOutput],
     config_part: Mapping[str, Any],
     module: str,
-    write: Callable[[Path], None],
+    write: Callable[[Path, Report], None],
     *,
     label: str = "",
+    suites: Sequence[str] = (),
     files: Mapping[str, str] | None = None,
 ) -> StageOutput:
     """Run a stage unless its output is there; the task ends in the state `Cached` when it was.
@@ -70,14 +86,17 @@ def run(
     module
         The task's own module; all code that it can reach is part of the key.
     write
-        Loads, makes one library call and saves into the given folder.
+        Loads, makes one library call and saves into the given folder; its second argument takes how much is done, of how much.
     label
         What tells this run of the stage from its others, for example a day.
+    suites
+        Names of the data-quality suites that its gates read.
     files
         Digests of files from outside that it reads.
     """
     digests = {key: output.digest for key, output in inputs.items()} | dict(files or {})
+    digests |= {f"suite {suite}": FileRecord.of(ROOT / "expectations" / f"{suite}.json").sha256 for suite in suites}
     with progress.line(name, label) as line:
-        output = run_stage(Path(config.workspace), name, digests, config_part, module, write)
+        output = run_stage(Path(config.workspace), name, digests, config_part, module, lambda folder: write(folder, line.report))
         line.cached = output.cached
     return ended(output, cached=output.cached, message=str(output.path))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
-from tasks.stage import MINUTE, run, stage_task
+from tasks.stage import MINUTE, Report, run, stage_task
 
 WINDOWS = "windows.json"
 
@@ -25,7 +25,7 @@ class Plan(NamedTuple):
 def lay_out_windows(config: Config, encoded: StageOutput) -> StageOutput:
     """Lay out the training windows, the test window and the end of the data."""
 
-    def write(folder: Path) -> None:
+    def write(folder: Path, report: Report) -> None:
         from cortex_rec import splits
         from cortex_rec.encoding import Encoded
 
