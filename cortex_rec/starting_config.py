@@ -14,9 +14,12 @@ from cortex_rec.errors import ConfigError, DataError
 
 #: Our columns and what shops call them, most telling first; compared in lower case without punctuation.
 _CALLED: Final[dict[str, tuple[str, ...]]] = {
-    columns.USER: ("userid", "customerid", "householdid", "memberid", "clientid", "shopperid", "user", "customer", "household"),
+    columns.USER: ("userid", "customerid", "householdid", "memberid", "clientid", "custid", "shopperid", "user", "customer", "household"),
     columns.ITEM: ("itemid", "productid", "articleid", "sku", "skuid", "stockcode", "item", "product", "article"),
-    columns.TIMESTAMP: ("timestamp", "transactiontimestamp", "invoicedate", "orderdate", "tdat", "datetime", "createdat", "date", "time"),
+    columns.TIMESTAMP: (
+        *("timestamp", "transactiontimestamp", "invoicedate", "orderdate", "orderedat", "ordertime", "purchasedate", "purchasedat"),
+        *("transactiondate", "saledate", "tdat", "datetime", "createdat", "date", "time"),
+    ),
     columns.BASKET: ("basketid", "orderid", "invoiceno", "invoice", "transactionid", "receiptid", "basket", "order"),
     columns.STORE: ("storeid", "shopid", "branchid", "store", "shop", "branch"),
     columns.QUANTITY: ("quantity", "qty", "units"),
