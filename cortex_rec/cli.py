@@ -79,6 +79,34 @@ def evaluate(
         Console(soft_wrap=True).print(f"Report: {folder / 'report.html'}")
 
 
+@app.command(epilog="Examples:  cortex-rec recommend 208 --n 5    cortex-rec recommend 208 --json | jq '.items[].item_id'")
+def recommend(
+    user: Annotated[str | None, typer.Argument(help="A user's id; the release's first user when absent.")] = None,
+    n: Annotated[int, typer.Option("--n", min=1, max=1000, help="How many items.")] = 10,
+    session: Annotated[list[str] | None, typer.Option("--item", help="An item of the current session; may be repeated.")] = None,
+    shop: Annotated[str | None, typer.Option("--store", help="Where the user shops now; their usual store when absent.")] = None,
+    release: ReleaseId = "latest",
+    releases: ReleasesFolder = DEFAULT_RELEASES,
+    as_json: AsJson = False,
+) -> None:
+    """Recommend items to one user, with the reasons."""
+    from cortex_rec.recommender import Recommender, Request
+    from cortex_rec.releases import store
+    from cortex_rec.terminal import recommendations_table
+
+    found = store.open_release(releases, release)
+    recommender = Recommender.load(found.path)
+    user = recommender.data.users.external([0])[0] if user is None else user
+    (slate,) = recommender.recommend([Request(user, tuple(session or ()), store=shop, n=n)])
+    if as_json:
+        items = [{"item_id": each.item, "title": each.title, "score": each.score, "reasons": each.reasons} for each in slate.items]
+        _print_json({"user": user, "items": items, "fallback": slate.fallback, "release": found.id})
+        return
+    Console().print(recommendations_table(user, slate.items))
+    if slate.fallback is not None:
+        Console(stderr=True, soft_wrap=True).print(f"[yellow]{slate.fallback}[/]")
+
+
 @app.command(epilog="Example:  cortex-rec report --json | jq '.metrics[\"ndcg@10\"]'")
 def report(release: ReleaseId = "latest", releases: ReleasesFolder = DEFAULT_RELEASES, as_json: AsJson = False) -> None:
     """Show a release's evaluation."""

@@ -1,11 +1,14 @@
 """Tables for the terminal."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Table
 
 from cortex_rec.releases.manifest import Manifest
+
+if TYPE_CHECKING:  # the request path is slow to import, and only one of the tables is about it
+    from cortex_rec.recommender import Recommendation
 
 _SHOWN: Final = ("ndcg@10", "recall@10", "recall@20", "map@10", "mrr", "hit_rate@10", "auc")
 
@@ -36,7 +39,7 @@ def evaluation_table(metrics: Mapping[str, Any]) -> Table:
     return table
 
 
-def recommendations_table(user: str, items: Sequence[Mapping[str, Any]]) -> Table:
+def recommendations_table(user: str, items: "Sequence[Recommendation]") -> Table:
     """Recommended items, best first, with what they are and why they are there.
 
     Parameters
@@ -44,7 +47,7 @@ def recommendations_table(user: str, items: Sequence[Mapping[str, Any]]) -> Tabl
     user
         The user's id.
     items
-        Each with `item_id`, `title`, `score` and `reasons`.
+        The slate's items.
     """
     table = Table(title=f"For user {user}", title_justify="left")
     table.add_column("", justify="right")
@@ -53,7 +56,7 @@ def recommendations_table(user: str, items: Sequence[Mapping[str, Any]]) -> Tabl
     table.add_column("score", justify="right")
     table.add_column("why")
     for place, item in enumerate(items, start=1):
-        table.add_row(str(place), item["item_id"], item["title"] or "", f"{item['score']:.3f}", "; ".join(item["reasons"]))
+        table.add_row(str(place), item.item, item.title, f"{item.score:.3f}", "; ".join(item.reasons))
     return table
 
 

@@ -1,10 +1,17 @@
 """How good the models are on the test window, before a release is made of them."""
 
+import json
 from pathlib import Path
+from typing import Final
 
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
-from tasks.stage import MINUTE, Report, run, stage_task
+from tasks.stage import MINUTE, Report, quarantine, run, save_rules, stage_task
+
+METRICS: Final = "metrics.json"
+PAGE: Final = "report.html"
+#: Fewer candidates than this for anybody is a defect of retrieval.
+FEWEST_CANDIDATES: Final = 50
 
 
 @stage_task(name="evaluate", timeout_seconds=60 * MINUTE)
@@ -15,7 +22,27 @@ def evaluate(config: Config, encoded: StageOutput, snapshot: StageOutput, ranker
     period = Window(*window)
 
     def write(folder: Path, report: Report) -> None:
-        raise NotImplementedError
+        from cortex_rec.encoding import Encoded
+        from cortex_rec.evaluation.evaluate import evaluate
+        from cortex_rec.evaluation.judge import judge
+        from cortex_rec.evaluation.report import render
+        from cortex_rec.ranking.lambdarank import LambdaRank
+        from cortex_rec.recommender import Recommender
+        from cortex_rec.snapshot import Snapshot
+        from tasks.stage_gates import check_candidates, check_metrics
 
-    part = {"evaluation": config.evaluation.model_dump(mode="json"), "seed": config.seed, "window": window}
-    return run(config, "evaluate", {"encoded": encoded, "snapshot": snapshot, "ranker": ranker}, part, __name__, write, label=period.label)
+        trees = LambdaRank.load(ranker.path)
+        judged = judge(Recommender(Encoded.load(encoded.path), Snapshot.load(snapshot.path), trees), period)
+        fewest = min(judged.n_items, FEWEST_CANDIDATES)
+        gates = check_candidates(judged.ranked, judged.n_items, at_least=fewest, quarantine=quarantine(config)).rules
+        metrics = evaluate(judged, config.evaluation, seed=config.seed)
+        gates += check_metrics(metrics, quarantine=quarantine(config)).rules
+        save_rules(folder, gates)
+        (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+        header = {"name": config.name, "test window": period.label, "windows learned from": config.windows.training, "seed": config.seed}
+        (folder / PAGE).write_text(render(metrics, header, trees.importances()), encoding="utf-8")
+
+    part = {"name": config.name, "evaluation": config.evaluation.model_dump(mode="json"), "seed": config.seed, "window": window}
+    part |= {"training": config.windows.training}
+    inputs = {"encoded": encoded, "snapshot": snapshot, "ranker": ranker}
+    return run(config, "evaluate", inputs, part, __name__, write, label=period.label, suites=["candidates", "metrics"])

@@ -1,6 +1,7 @@
 """Data-quality gates: a table against its Great Expectations suite in `expectations/`."""
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from cortex_rec.errors import GateFailed
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 import great_expectations as gx
 from great_expectations.data_context.types.base import ProgressBarsConfig
+
+# It tells of every temporary folder that it makes.
+logging.getLogger("great_expectations").setLevel(logging.WARNING)
 
 SUITES: Final = Path(__file__).parent.parent / "expectations"
 _FIRST: Final = 5

@@ -17,9 +17,9 @@ from cortex_rec.releases.manifest import Contents, DataWindow, Feature
 from cortex_rec.releases.store import Release
 from cortex_rec.stages import RECORD, StageOutput
 from tasks import progress
+from tasks.evaluate import METRICS
 from tasks.stage import MINUTE, ended, stage_task
 
-METRICS: Final = "metrics.json"
 LIBRARIES: Final = ("dgl", "faiss-cpu", "lightgbm", "numpy", "polars", "safetensors", "scipy", "sentence-transformers", "torch")
 
 

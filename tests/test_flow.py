@@ -16,7 +16,12 @@ from cortex_rec.releases import store
 
 SLICE = {
     "name": "slice",
-    "source": {"kind": "complete_journey", "household_stride": 12},
+    # Without the two largest departments there are few titles to embed.
+    "source": {
+        "kind": "complete_journey",
+        "household_stride": 12,
+        "exclude_departments": ["FUEL", "MISCELLANEOUS", "COUPON", "GROCERY", "DRUG GM", "COSMETICS", "NUTRITION", "FLORAL", "SPIRITS"],
+    },
     "windows": {"training": 2},
     "retrieval": {"graph": {"steps": 3, "refresh_steps": 1}},
     "ranking": {"trees": 12, "leaves": 7, "min_rows_in_leaf": 20},
