@@ -1,0 +1,1 @@
+"""Contract suites and small data makers, shipped so that an extension can run them."""
