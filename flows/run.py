@@ -1,12 +1,13 @@
 """Run the training flow from a command line, with no server to start."""
 
 from pathlib import Path
+from typing import Any
 
 from cortex_rec.config import load_config
 from flows.environment import end_orphans, prepare
 
 
-def run_train(config_path: str, **overrides: str) -> str:
+def run_train(config_path: str, **overrides: Any) -> str:
     """Train as `config_path` says and return the release's id.
 
     Raises
@@ -20,7 +21,7 @@ def run_train(config_path: str, **overrides: str) -> str:
     return train(config_path, overrides)
 
 
-def run_evaluate(config_path: str, **overrides: str) -> Path:
+def run_evaluate(config_path: str, **overrides: Any) -> Path:
     """Train and judge without a release; return the folder with `metrics.json` and `report.html`. Raises like `run_train`."""
     _prepare(config_path, overrides)
     from flows.train import evaluate_only
@@ -28,7 +29,7 @@ def run_evaluate(config_path: str, **overrides: str) -> Path:
     return evaluate_only(config_path, overrides)
 
 
-def _prepare(config_path: str, overrides: dict[str, str]) -> None:
+def _prepare(config_path: str, overrides: dict[str, Any]) -> None:
     config = load_config(config_path, **overrides)  # a wrong key is told at once, not after the server's start
     end_orphans(Path(config.workspace))
     prepare(Path(config.workspace))

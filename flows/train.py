@@ -1,7 +1,7 @@
 """From the shop's purchases to a release, as one sentence a line."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from prefect import flow
 
@@ -33,7 +33,7 @@ class Learned(NamedTuple):
 
 
 @flow(name="train", persist_result=False)
-def train(config_path: str = "configs/complete_journey.yaml", overrides: dict[str, str] | None = None) -> str:
+def train(config_path: str = "configs/complete_journey.yaml", overrides: dict[str, Any] | None = None) -> str:
     """Train, gate, evaluate and release.
 
     Parameters
@@ -60,7 +60,7 @@ def train(config_path: str = "configs/complete_journey.yaml", overrides: dict[st
 
 
 @flow(name="evaluate", persist_result=False)
-def evaluate_only(config_path: str = "configs/complete_journey.yaml", overrides: dict[str, str] | None = None) -> Path:
+def evaluate_only(config_path: str = "configs/complete_journey.yaml", overrides: dict[str, Any] | None = None) -> Path:
     """Train and judge the test window; `train` goes on from the same stages. Returns the report's folder."""
     learned = learn(load_config(config_path, **(overrides or {})))
     show_stages(learned.stages)

@@ -1,0 +1,1 @@
+"""Long measurements: `make bench NAME=…` prints a table and writes `benchmarks/out/<name>.json`."""

@@ -1,0 +1,90 @@
+"""What every benchmark shares: how a result is described, printed and written."""
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parent.parent
+OUT = ROOT / "benchmarks" / "out"
+LIBRARIES = ("dgl", "faiss-cpu", "lightgbm", "numpy", "polars", "scipy", "sentence-transformers", "torch")
+
+
+class Benchmark:
+    """One run of a benchmark; the clock starts when it is made."""
+
+    def __init__(self, name: str, *, seed: int) -> None:
+        self.name, self.seed, self.started = name, seed, time.perf_counter()
+
+    def finish(self, rows: Sequence[dict[str, Any]], **extra: Any) -> Path:
+        """Print the rows as a table and write them with machine, versions and commit.
+
+        Parameters
+        ----------
+        rows
+            One mapping a line: `method`, `default`, and figures under the metrics' own names; a mapping with `value`,
+            `low` and `high` has an interval.
+        extra
+            Further keys of the JSON file.
+        """
+        result = {
+            "name": self.name,
+            "commit": _git("rev-parse", "HEAD") + ("-dirty" if _git("status", "--porcelain") else ""),
+            "machine": _machine(),
+            "versions": {"python": platform.python_version()} | {library: metadata.version(library) for library in LIBRARIES},
+            "seed": self.seed,
+            "seconds": round(time.perf_counter() - self.started, 1),
+            "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            **extra,
+            "rows": list(rows),
+        }
+        OUT.mkdir(exist_ok=True)
+        path = OUT / f"{self.name}.json"
+        path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        console = Console(width=140)
+        console.print(_table(self.name, rows))
+        console.print(
+            f"seed {self.seed}, commit {result['commit'][:12]}, {result['machine']['processor']}, {result['machine']['cores']} cores, "
+            f"{result['seconds']:.0f} s, peak {result['peak_rss_mb']:,} MB\n{path.relative_to(ROOT)}",
+            highlight=False,
+        )
+        return path
+
+
+def _table(name: str, rows: Sequence[dict[str, Any]]) -> Table:
+    columns = list(dict.fromkeys(key for row in rows for key in row if key not in ("low", "high", "default")))
+    table = Table(title=name)
+    for column in columns:
+        table.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns), style="bold" if row.get("default") else "")
+    return table
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{value['value']:.4f} [{value['low']:.4f}, {value['high']:.4f}]"
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return "" if value is None else str(value)
+
+
+def _machine() -> dict[str, Any]:
+    cpu = Path("/proc/cpuinfo")
+    models = (
+        [line.split(":", 1)[1].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")] if cpu.exists() else []
+    )
+    return {"processor": models[0] if models else platform.processor(), "cores": os.cpu_count(), "system": platform.platform()}
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
