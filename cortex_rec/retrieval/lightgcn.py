@@ -1,6 +1,8 @@
 """LightGCN trained on DGL: vectors that are smoothed over the graph of who bought what."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +16,8 @@ from cortex_rec.config import Graph as GraphConfig
 from cortex_rec.errors import EmptyTrainingSetError
 
 os.environ.setdefault("DGLBACKEND", "pytorch")
-import dgl  # noqa: E402  the backend must be named before
-import dgl.function as message  # noqa: E402
+import dgl
+import dgl.function as message
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,18 @@ class Trained:
     base_items: F32
 
 
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """Sum gradients in a fixed order: by default the threads add to a shared row in the order in which they come."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+@_repeatable()
 def train(pairs: Ragged, n_items: int, config: GraphConfig, *, seed: int, start: tuple[F32, F32] | None = None) -> Trained:
     """Learn vectors whose inner products tell bought from not bought.
 
@@ -60,7 +74,9 @@ def train(pairs: Ragged, n_items: int, config: GraphConfig, *, seed: int, start:
     """
     n_users, n_pairs = len(pairs), len(pairs.item)
     if n_pairs == 0:
-        raise EmptyTrainingSetError("lightgcn: no purchase before the training cut-off. Move `windows.end` or ask for fewer training windows.")
+        raise EmptyTrainingSetError(
+            "lightgcn: no purchase before the training cut-off. Move `windows.end` or ask for fewer training windows."
+        )
     generator = torch.Generator().manual_seed(seed)
     user, item = torch.from_numpy(pairs.owner.copy()), torch.from_numpy(pairs.item.astype(np.int64))
     graph = dgl.graph((torch.cat([user, item + n_users]), torch.cat([item + n_users, user])), num_nodes=n_users + n_items)
@@ -81,7 +97,7 @@ def train(pairs: Ragged, n_items: int, config: GraphConfig, *, seed: int, start:
         loss = nn.cross_entropy(torch.cat([right, wrong], dim=1), torch.zeros(len(edges), dtype=torch.long))
         penalty = config.weight_decay * (base[user[edges]].square().sum() + base[n_users + item[edges]].square().sum()) / len(edges)
         optimizer.zero_grad()
-        (loss + penalty).backward()
+        (loss + penalty).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     with torch.no_grad():
         vectors = _propagate(graph, base, scale, config.layers)
