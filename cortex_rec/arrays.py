@@ -73,6 +73,18 @@ def ranges(starts: I64, counts: I64) -> I64:
     return np.repeat(starts - offset[:-1], counts) + np.arange(offset[-1])
 
 
+def sums(place: Array, weight: Array, n: int) -> F64:
+    """(n,) float64 sums of the weights of each place, added in their order."""
+    total: F64 = np.bincount(place, weight, n).astype(np.float64, copy=False)
+    return total
+
+
+def ratio(top: Array, bottom: Array) -> F64:
+    """`top / bottom`, NaN where `bottom` is not positive."""
+    result: F64 = np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+    return result
+
+
 def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write named arrays to one safetensors file."""
     save_file({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}, path)

@@ -44,7 +44,9 @@ class Catalogue:
     def save(self, path: Path) -> None:
         frame = {"title": self.titles}
         for group in GROUPS:
-            frame[group] = pl.Series([*self.names[group], None], dtype=pl.String).gather(self.codes[group] % (len(self.names[group]) + 1)).to_list()
+            frame[group] = (
+                pl.Series([*self.names[group], None], dtype=pl.String).gather(self.codes[group] % (len(self.names[group]) + 1)).to_list()
+            )
         pl.DataFrame(frame, schema=dict.fromkeys(frame, pl.String)).write_parquet(path, statistics=False)
 
     @classmethod

@@ -24,7 +24,7 @@ class CompleteJourneySource(Section):
     exclude_departments: tuple[str, ...] = ("FUEL", "MISCELLANEOUS", "COUPON")
     time_zone: str = "America/New_York"
     #: Only households whose number is divisible by this (1 keeps all): a small slice for tests and trials.
-    household_stride: int = Field(1, ge=1)
+    household_stride: int = Field(default=1, ge=1)
 
 
 class TableFiles(Section):
@@ -62,17 +62,17 @@ class Quality(Section):
     """How much dirt a run may set aside before it stops."""
 
     #: share of a table's rows that may be quarantined
-    max_bad_rows: float = Field(0.005, ge=0, lt=1)
+    max_bad_rows: float = Field(default=0.005, ge=0, lt=1)
 
 
 class Windows(Section):
     """Where in time training, validation and test lie. The test window is the last one before `end`."""
 
-    days: int = Field(7, ge=1)
+    days: int = Field(default=7, ge=1)
     #: exclusive end of the test window; midnight after the last purchase when absent
     end: datetime | None = None
     #: how many windows before the test window the ranker learns from
-    training: int = Field(6, ge=1)
+    training: int = Field(default=6, ge=1)
 
 
 class TextEmbedding(Section):
@@ -81,63 +81,63 @@ class TextEmbedding(Section):
     #: `minilm` (packaged) or a local sentence-transformers folder
     model: str = "minilm"
     #: kept principal components
-    dimensions: int = Field(64, ge=2)
+    dimensions: int = Field(default=64, ge=2)
 
 
 class Repeats(Section):
     """What the user bought before, the latest and most often first."""
 
-    n: int = Field(400, ge=1)
-    half_life_days: float = Field(60, gt=0)
+    n: int = Field(default=400, ge=1)
+    half_life_days: float = Field(default=60, gt=0)
 
 
 class Copurchase(Section):
     """What is bought in one basket with the user's items more often than by chance."""
 
-    n: int = Field(100, ge=1)
-    neighbours: int = Field(50, ge=1)
-    window_days: int = Field(182, ge=1)
+    n: int = Field(default=100, ge=1)
+    neighbours: int = Field(default=50, ge=1)
+    window_days: int = Field(default=182, ge=1)
 
 
 class Graph(Section):
     """LightGCN (He et al. 2020)."""
 
-    n: int = Field(100, ge=1)
-    dimensions: int = Field(64, ge=2)
-    layers: int = Field(2, ge=1)
+    n: int = Field(default=100, ge=1)
+    dimensions: int = Field(default=64, ge=2)
+    layers: int = Field(default=2, ge=1)
     #: steps of the first fit and of each later refit that starts from the one before
-    steps: int = Field(30, ge=1)
-    refresh_steps: int = Field(5, ge=1)
-    batch_size: int = Field(8_192, ge=2)
-    negatives: int = Field(1_024, ge=1)
-    learning_rate: float = Field(0.01, gt=0)
-    temperature: float = Field(0.2, gt=0)
-    weight_decay: float = Field(1e-5, ge=0)
+    steps: int = Field(default=30, ge=1)
+    refresh_steps: int = Field(default=5, ge=1)
+    batch_size: int = Field(default=8_192, ge=2)
+    negatives: int = Field(default=1_024, ge=1)
+    learning_rate: float = Field(default=0.01, gt=0)
+    temperature: float = Field(default=0.2, gt=0)
+    weight_decay: float = Field(default=1e-5, ge=0)
 
 
 class Vector(Section):
     """Items whose words are near those of the user's history."""
 
-    n: int = Field(50, ge=1)
-    half_life_days: float = Field(30, gt=0)
+    n: int = Field(default=50, ge=1)
+    half_life_days: float = Field(default=30, gt=0)
 
 
 class Popular(Section):
     """Best sellers of four weeks, of the user's store where it is known."""
 
-    n: int = Field(100, ge=1)
+    n: int = Field(default=100, ge=1)
 
 
 class Favourites(Section):
     """Best sellers of the subcategories that the user buys."""
 
-    n: int = Field(100, ge=1)
+    n: int = Field(default=100, ge=1)
 
 
 class Promoted(Section):
     """The same, limited to what is on offer in the user's store."""
 
-    n: int = Field(60, ge=1)
+    n: int = Field(default=60, ge=1)
 
 
 class Retrieval(Section):
@@ -155,22 +155,22 @@ class Retrieval(Section):
 class LambdaRank(Section):
     """LightGBM with the lambdarank objective."""
 
-    trees: int = Field(300, ge=1)
-    leaves: int = Field(31, ge=2)
-    learning_rate: float = Field(0.06, gt=0)
-    min_rows_in_leaf: int = Field(100, ge=1)
-    feature_fraction: float = Field(0.6, gt=0, le=1)
-    l2: float = Field(10.0, ge=0)
-    truncation: int = Field(30, ge=1)
+    trees: int = Field(default=300, ge=1)
+    leaves: int = Field(default=31, ge=2)
+    learning_rate: float = Field(default=0.06, gt=0)
+    min_rows_in_leaf: int = Field(default=100, ge=1)
+    feature_fraction: float = Field(default=0.6, gt=0, le=1)
+    l2: float = Field(default=10.0, ge=0)
+    truncation: int = Field(default=30, ge=1)
     #: candidates that were not bought, kept a user and window
-    negatives: int = Field(120, ge=1)
+    negatives: int = Field(default=120, ge=1)
 
 
 class Evaluation(Section):
     """What the report counts."""
 
     cutoffs: tuple[int, ...] = (5, 10, 20, 50)
-    bootstrap_samples: int = Field(1_000, ge=10)
+    bootstrap_samples: int = Field(default=1_000, ge=10)
 
 
 class Config(Section):
@@ -183,8 +183,8 @@ class Config(Section):
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    seed: int = Field(7, ge=0)
-    threads: int = Field(2, ge=1)
+    seed: int = Field(default=7, ge=0)
+    threads: int = Field(default=2, ge=1)
     source: Source
     quality: Quality = Quality()
     windows: Windows = Windows()

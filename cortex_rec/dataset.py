@@ -60,12 +60,12 @@ def empty(schema: dict[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame:
     return pl.DataFrame(schema=schema)
 
 
-def _check(
-    name: str, table: pl.DataFrame, schema: dict[str, pl.DataType | type[pl.DataType]], required: tuple[str, ...]
-) -> None:
+def _check(name: str, table: pl.DataFrame, schema: dict[str, pl.DataType | type[pl.DataType]], required: tuple[str, ...]) -> None:
     missing = [column for column in required if column not in table.columns]
     if missing:
-        raise DataError(f"{name}: column {missing[0]!r} is missing. It has {table.columns}; map yours in `source.{name}.columns`.", table=name)
+        raise DataError(
+            f"{name}: column {missing[0]!r} is missing. It has {table.columns}; map yours in `source.{name}.columns`.", table=name
+        )
     for column, dtype in table.schema.items():
         wanted = schema.get(column)
         if wanted is not None and dtype != wanted:

@@ -45,7 +45,9 @@ class Encoded:
     @classmethod
     def load(cls, folder: Path) -> "Encoded":
         return cls(
-            *(IdMap.load(folder / f"{name}.parquet") for name in ("users", "items", "stores")),
+            IdMap.load(folder / "users.parquet"),
+            IdMap.load(folder / "items.parquet"),
+            IdMap.load(folder / "stores.parquet"),
             Histories(**load_arrays(folder / "histories.safetensors")),
             Catalogue.load(folder / "catalogue.parquet"),
             Promotions.load(folder / "promotions.safetensors"),
@@ -62,7 +64,9 @@ def encode(dataset: Dataset) -> Encoded:
     """
     interactions = dataset.interactions
     if interactions.is_empty():
-        raise EmptyTrainingSetError("interactions: no row is left after the gates. Check the source and its quarantine file.", table="interactions")
+        raise EmptyTrainingSetError(
+            "interactions: no row is left after the gates. Check the source and its quarantine file.", table="interactions"
+        )
     users = IdMap.of(interactions[columns.USER])
     items = IdMap.of(interactions[columns.ITEM], dataset.items[columns.ITEM])
     stores = IdMap.of(interactions[columns.STORE]) if columns.STORE in interactions.columns else IdMap(pl.Series([], dtype=pl.String))

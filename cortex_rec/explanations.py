@@ -40,7 +40,9 @@ class _Facts:
         self.weight = history_weight(queries)[own]
         self.store = int(queries.store[i])
         groups = data.catalogue.codes["subcategory"][self.items]
-        self.liked = np.bincount(groups[groups >= 0], pairs.rows[own][groups >= 0], int(data.catalogue.codes["subcategory"].max(initial=-1)) + 1)
+        self.liked = np.bincount(
+            groups[groups >= 0], pairs.rows[own][groups >= 0], int(data.catalogue.codes["subcategory"].max(initial=-1)) + 1
+        )
         offers = snapshot.promotions
         here = (offers.store == self.store) | (offers.store < 0)
         self.displayed = set(offers.item[here & (offers.display > 0)].tolist())

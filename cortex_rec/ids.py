@@ -61,4 +61,6 @@ class IdMap:
         try:
             return cls(pl.read_parquet(path)["id"])
         except (OSError, pl.exceptions.PolarsError) as error:
-            raise ArtifactError(f"{path}: cannot be read as an id map ({error}). Verify the release with `cortex-rec releases verify`.") from error
+            raise ArtifactError(
+                f"{path}: cannot be read as an id map ({error}). Verify the release with `cortex-rec releases verify`."
+            ) from error

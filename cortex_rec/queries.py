@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from cortex_rec.arrays import I32, I64, NO_ROW, F64
+from cortex_rec.arrays import F64, I32, I64, NO_ROW
 from cortex_rec.features.groups import Groups, ages, decayed, group
 from cortex_rec.histories import Histories
 

@@ -124,7 +124,9 @@ class Recommender:
         rows = self.data.items.rows(items)
         if np.any(rows == NO_ROW):
             unknown = items[int(np.argmax(rows == NO_ROW))]
-            raise UnknownItem(f"item {unknown!r} is not in the catalogue of this release. Leave it out, or release anew with it in the items table.")
+            raise UnknownItem(
+                f"item {unknown!r} is not in the catalogue of this release. Leave it out, or release anew with it in the items table."
+            )
         return np.unique(rows).astype(np.int32)
 
     def _slate(self, i: int, request: Request, basket: I32, queries: Queries, ranked: Ranked) -> Slate:

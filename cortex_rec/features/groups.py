@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cortex_rec.arrays import DAY, F32, F64, I32, I64, NO_ROW, Array
+from cortex_rec.arrays import DAY, F32, F64, I32, I64, NO_ROW, Array, ratio, sums
 from cortex_rec.histories import Histories
 
 
@@ -66,8 +66,8 @@ class Groups:
         """(n,) float64 sums of a weight (n_events,) over the events of each entry."""
         grouped = self.of_event >= 0
         if grouped.all():
-            return np.bincount(self.of_event, weight, len(self.key))
-        return np.bincount(self.of_event[grouped], weight[grouped], len(self.key))
+            return sums(self.of_event, weight, len(self.key))
+        return sums(self.of_event[grouped], weight[grouped], len(self.key))
 
 
 def group(histories: Histories, member: I32, width: int) -> Groups:
@@ -110,7 +110,8 @@ def group(histories: Histories, member: I32, width: int) -> Groups:
 
 def decayed(age_days: F64, half_life_days: float) -> F64:
     """Weight of a purchase that is `age_days` old: a half after each half-life."""
-    return np.exp2(-age_days / half_life_days)
+    weight: F64 = np.exp2(-age_days / half_life_days)
+    return weight
 
 
 def ages(histories: Histories, as_of: int) -> F64:
@@ -122,4 +123,4 @@ def mean_of(values: F32, groups: Groups) -> F64:
     """(n,) float64 mean of an event value by entry, over the events that have one; NaN where none has."""
     known = ~np.isnan(values)
     count = groups.total(known.astype(np.float64))
-    return np.divide(groups.total(np.where(known, values, 0.0)), count, out=np.full(len(groups), np.nan), where=count > 0)
+    return ratio(groups.total(np.where(known, values, 0.0)), count)

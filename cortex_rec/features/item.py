@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from cortex_rec.arrays import F32, I64, Array, Ragged
+from cortex_rec.arrays import F32, I64, Array, Ragged, ratio
 from cortex_rec.catalogue import Catalogue, Promotions
 from cortex_rec.features.statistics import Statistics
 from cortex_rec.queries import Queries
@@ -16,7 +16,7 @@ def features(lists: Ragged, statistics: Statistics, catalogue: Catalogue) -> dic
     group = catalogue.codes["subcategory"]
     width = int(group.max(initial=-1)) + 2
     known = np.isfinite(statistics.price)
-    usual = _over(np.bincount(group[known] % width, statistics.price[known], width), np.bincount(group[known] % width, minlength=width))
+    usual = ratio(np.bincount(group[known] % width, statistics.price[known], width), np.bincount(group[known] % width, minlength=width))
     in_group = np.bincount(group % width, month, width)
     columns: dict[str, Array] = {
         "item_lines_7": week,
@@ -86,7 +86,3 @@ def calendar(queries: Queries, lists: Ragged) -> dict[str, F32]:
 def _find(key: I64, wanted: I64) -> I64:
     at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
     return np.where(key[at] == wanted, at, -1)
-
-
-def _over(top: Array, bottom: Array) -> Array:
-    return np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)

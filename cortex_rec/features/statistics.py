@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cortex_rec.arrays import DAY, F32, I32, I64, load_arrays, save_arrays
+from cortex_rec.arrays import DAY, F32, I32, I64, load_arrays, ratio, save_arrays, sums
 from cortex_rec.catalogue import vars_of
 from cortex_rec.features.groups import ages, group
 from cortex_rec.histories import Histories
@@ -134,13 +134,9 @@ def _where(known: np.ndarray, value: np.ndarray) -> F32:
 def _gap(member: I32, days: np.ndarray, gaps: np.ndarray, n: int) -> F32:
     """Mean days between purchases: all days between first and last over all gaps."""
     repeated = gaps > 0
-    total = np.bincount(member[repeated], days[repeated], n)
-    count = np.bincount(member[repeated], gaps[repeated], n)
-    return np.divide(total, count, out=np.full(n, np.nan), where=count > 0).astype(np.float32)
+    return ratio(sums(member[repeated], days[repeated], n), sums(member[repeated], gaps[repeated], n)).astype(np.float32)
 
 
 def _mean(item: I32, value: F32, mask: np.ndarray, n_items: int) -> F32:
     known = mask & ~np.isnan(value)
-    count = np.bincount(item[known], minlength=n_items)
-    total = np.bincount(item[known], value[known], n_items)
-    return np.divide(total, count, out=np.full(n_items, np.nan), where=count > 0).astype(np.float32)
+    return ratio(sums(item[known], value[known], n_items), np.bincount(item[known], minlength=n_items)).astype(np.float32)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cortex_rec.arrays import DAY, F64
+from cortex_rec.arrays import DAY, F64, ratio
 from cortex_rec.features.groups import Groups, decayed
 from cortex_rec.queries import Queries
 
@@ -34,7 +34,7 @@ def timing(groups: Groups, queries: Queries) -> Timing:
     since_last = (queries.as_of - groups.last) / DAY
     since_first = (queries.as_of - groups.first) / DAY
     repeats = groups.baskets - 1
-    gap = np.divide(since_first - since_last, repeats, out=np.full(len(groups), np.nan), where=repeats > 0)
+    gap = ratio(since_first - since_last, repeats)
     # Two baskets on one day would be an interval of zero; an hour is as good as that and can be divided by.
     gap = np.maximum(gap, 1 / 24)
     return Timing(since_last, since_first, gap, since_last / gap)
@@ -52,7 +52,8 @@ def gap_spread(groups: Groups, queries: Queries) -> F64:
     square = np.bincount(entry[inside], step[inside] ** 2, len(groups))
     mean = np.divide(total, count, out=np.full(len(groups), np.nan), where=count > 1)
     variance = np.divide(square, count, out=np.full(len(groups), np.nan), where=count > 1) - mean**2
-    return np.sqrt(np.maximum(variance, 0)) / np.maximum(mean, 1 / 24)
+    spread: F64 = np.sqrt(np.maximum(variance, 0)) / np.maximum(mean, 1 / 24)
+    return spread
 
 
 def recent(groups: Groups, queries: Queries, days: float) -> F64:

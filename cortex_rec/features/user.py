@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cortex_rec.arrays import DAY, F32, F64, Array, Ragged
+from cortex_rec.arrays import DAY, F32, F64, Array, Ragged, ratio, sums
 from cortex_rec.features.statistics import Statistics
 from cortex_rec.queries import Queries
 
@@ -23,10 +23,10 @@ def features(queries: Queries, lists: Ragged, statistics: Statistics) -> dict[st
         "user_baskets_28": np.bincount(owner[new & (queries.age <= 28)], minlength=n),
         "user_since_last": last,
         "user_since_first": first,
-        "user_gap": _ratio(first - last, baskets - 1),
-        "user_lines_a_basket": _ratio(lines, baskets),
+        "user_gap": ratio(first - last, baskets - 1),
+        "user_lines_a_basket": ratio(lines, baskets),
         "user_items": distinct,
-        "user_repeat_share": 1 - _ratio(distinct, lines),
+        "user_repeat_share": 1 - ratio(distinct, lines),
         "user_discount": _mean(histories.discount, owner, n),
         "user_price_level": _mean(histories.price / np.maximum(statistics.price[histories.item], 0.01), owner, n),
         "user_price": _mean(histories.price, owner, n),
@@ -44,10 +44,6 @@ def _bounds(queries: Queries) -> tuple[F64, F64]:
     return first, last
 
 
-def _mean(values: F32, owner: Array, n: int) -> F64:
+def _mean(values: Array, owner: Array, n: int) -> F64:
     known = np.isfinite(values)
-    return _ratio(np.bincount(owner[known], values[known], n), np.bincount(owner[known], minlength=n).astype(np.float64))
-
-
-def _ratio(top: F64, bottom: F64) -> F64:
-    return np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+    return ratio(sums(owner[known], values[known], n), np.bincount(owner[known], minlength=n))

@@ -1,1 +1,1 @@
-"""ranking"""
+"""The second stage: candidates put in order."""

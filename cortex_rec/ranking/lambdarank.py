@@ -58,7 +58,9 @@ class LambdaRank:
             booster = lgb.Booster(model_str=(folder / "lambdarank.txt").read_text(encoding="utf-8"))
             return cls(booster, tuple(json.loads((folder / "features.json").read_text(encoding="utf-8"))))
         except (OSError, ValueError, lgb.basic.LightGBMError) as error:
-            raise ArtifactError(f"{folder}: the ranker cannot be read ({error}). Verify the release with `cortex-rec releases verify`.") from error
+            raise ArtifactError(
+                f"{folder}: the ranker cannot be read ({error}). Verify the release with `cortex-rec releases verify`."
+            ) from error
 
 
 def fit(lists: Sequence[TrainingLists], config: LambdaRankConfig, *, seed: int, threads: int) -> LambdaRank:
@@ -84,7 +86,9 @@ def fit(lists: Sequence[TrainingLists], config: LambdaRankConfig, *, seed: int, 
     values = np.concatenate([_columns(each, names) for each in lists])
     bought = np.concatenate([each.bought for each in lists])
     if not bought.any():
-        raise EmptyTrainingSetError("ranker: none of the candidates of any training window was bought. Raise the retrievers' `n` or use more windows.")
+        raise EmptyTrainingSetError(
+            "ranker: none of the candidates of any training window was bought. Raise the retrievers' `n` or use more windows."
+        )
     informative = np.array([_varies(values[:, column]) for column in range(len(names))])
     features = tuple(name for name, useful in zip(names, informative, strict=True) if useful)
     parameters = {

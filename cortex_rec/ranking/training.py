@@ -61,7 +61,8 @@ def build(snapshot: Snapshot, encoded: Encoded, window: Window, config: Config) 
     """
     users, bought = truth(encoded.histories, window)
     generator = np.random.default_rng([config.seed, window.start])
-    values, labels, counts, names = [], [], [], ()
+    values, labels, counts = [], [], []
+    names: tuple[str, ...] = ()
     for start in range(0, len(users), BLOCK):
         queries = ask(encoded.histories, users[start : start + BLOCK], window.start, len(encoded.items))
         candidates = snapshot.union.retrieve(queries)
@@ -89,5 +90,3 @@ def groups(lists: list[TrainingLists]) -> I64:
     """Lengths of all lists with at least one candidate, in order."""
     sizes = np.concatenate([np.diff(each.pointer) for each in lists])
     return sizes[sizes > 0]
-
-

@@ -68,9 +68,11 @@ class Favourites:
         width = int(self.group.max(initial=-1)) + 2
         group = self.group[queries.items.member] % width
         cells = np.bincount(queries.items.owner * width + group, queries.weights(HALF_LIFE_DAYS), len(queries) * width)
-        table = cells.reshape(len(queries), width)
+        table = cells.astype(np.float64).reshape(len(queries), width)
         table[:, -1] = 0
-        return np.divide(table, table.sum(axis=1, keepdims=True), out=table, where=table.sum(axis=1, keepdims=True) > 0)
+        total = table.sum(axis=1, keepdims=True)
+        shares: F64 = np.divide(table, total, out=table, where=total > 0)
+        return shares
 
     def save(self, folder: Path) -> None:
         save_arrays(folder / "favourites.safetensors", vars_of(self))

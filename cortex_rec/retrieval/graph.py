@@ -11,7 +11,7 @@ from typing import Self
 import faiss
 import numpy as np
 
-from cortex_rec.arrays import F32, I64, Ragged, load_arrays, save_arrays
+from cortex_rec.arrays import F32, I64, Array, Ragged, load_arrays, save_arrays
 from cortex_rec.config import Graph as GraphConfig
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval import index as flat
@@ -69,7 +69,7 @@ class Graph:
 
     def save(self, folder: Path) -> None:
         flat.save(self.index, folder / "graph.faiss")
-        arrays = {"users": self.users, "sold": self.sold, "base_users": self.base_users, "base_items": self.base_items}
+        arrays: dict[str, Array] = {"users": self.users, "sold": self.sold, "base_users": self.base_users, "base_items": self.base_items}
         save_arrays(folder / "graph.safetensors", arrays)
 
     @classmethod

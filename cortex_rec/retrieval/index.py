@@ -36,20 +36,22 @@ def inner_products(left: F32, right: F32) -> F32:
 
 
 def save(index: faiss.IndexFlatIP, path: Path) -> None:
+    """Write the index in the format of FAISS."""
     faiss.write_index(index, str(path))
 
 
 def load(path: Path) -> faiss.IndexFlatIP:
     """Read what `save` wrote; an unreadable file is an `ArtifactError`."""
     try:
-        return faiss.read_index(str(path))
+        index = faiss.read_index(str(path))
     except RuntimeError as error:
         raise ArtifactError(f"{path}: FAISS cannot read this index. Verify the release with `cortex-rec releases verify`.") from error
+    if not isinstance(index, faiss.IndexFlatIP):
+        raise ArtifactError(f"{path}: holds a {type(index).__name__}, expected an IndexFlatIP. Train again with this version.")
+    return index
 
 
 def vectors_of(index: faiss.IndexFlatIP) -> F32:
     """The (n, d) float32 vectors of a flat index, without a copy of the index."""
     stored: F32 = index.reconstruct_n(0, index.ntotal)
     return stored
-
-

@@ -79,5 +79,10 @@ def fit(evidence: Evidence, config: PopularConfig, *, start: object = None) -> P
         lists.append(best(mixed, config.n, item[at]))
     pointer = np.concatenate([[0], np.cumsum([len(items) for items in lists])]).astype(np.int64)
     return Popular(
-        share, statistics.store_key, store_share.astype(np.float32), best(share, 2 * config.n), pointer, np.concatenate([*lists, np.zeros(0, np.int32)]).astype(np.int32)
+        share,
+        statistics.store_key,
+        store_share.astype(np.float32),
+        best(share, 2 * config.n),
+        pointer,
+        np.concatenate([*lists, np.zeros(0, np.int32)]).astype(np.int32),
     )

@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, I32, Ragged, pointers
+from cortex_rec.arrays import F32, I32, Array, Ragged, pointers
 from cortex_rec.catalogue import Catalogue, Promotions
 from cortex_rec.features.statistics import Statistics
 from cortex_rec.histories import Histories
@@ -72,7 +72,7 @@ class Fit(Protocol):
     def __call__(self, evidence: Evidence, config: Any, *, start: Any = None) -> Retriever: ...
 
 
-def best(scores: F32, n: int, items: I32 | None = None) -> I32:
+def best(scores: Array, n: int, items: I32 | None = None) -> I32:
     """The `n` items with the largest positive score, best first, ties by row.
 
     Parameters
@@ -92,4 +92,5 @@ def best(scores: F32, n: int, items: I32 | None = None) -> I32:
 def each(queries: Queries, answer: Callable[[int], I32]) -> Ragged:
     """One list a query, made one at a time."""
     lists = [answer(i) for i in range(len(queries))]
-    return Ragged(pointers(np.array([len(items) for items in lists], np.int64)), np.concatenate([*lists, np.zeros(0, np.int32)]).astype(np.int32))
+    counts = np.array([len(items) for items in lists], np.int64)
+    return Ragged(pointers(counts), np.concatenate([*lists, np.zeros(0, np.int32)]).astype(np.int32))
