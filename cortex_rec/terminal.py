@@ -10,7 +10,15 @@ from cortex_rec.releases.manifest import Manifest
 if TYPE_CHECKING:  # the request path is slow to import, and only one of the tables is about it
     from cortex_rec.recommender import Recommendation
 
-_SHOWN: Final = ("ndcg@10", "recall@10", "recall@20", "map@10", "mrr", "hit_rate@10", "auc")
+#: Metric -> its heading, broken where eighty columns need it.
+_SHOWN: Final = {
+    "ndcg@10": "ndcg@10",
+    "recall@20": "recall@20",
+    "map@10": "map@10",
+    "mrr@10": "mrr@10",
+    "hit_rate@10": "hit\nrate@10",
+    "auc": "auc",
+}
 
 
 def evaluation_table(metrics: Mapping[str, Any]) -> Table:
@@ -28,9 +36,10 @@ def evaluation_table(metrics: Mapping[str, Any]) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    table.add_column("method")
-    for name in (*shown, "new ndcg@10"):
-        table.add_column(name, justify="right")
+    table.add_column("method", no_wrap=True)
+    for name in shown:
+        table.add_column(_SHOWN[name], justify="right")
+    table.add_column("new\nndcg@10", justify="right")
     rows = {"CORTEX-Rec": metrics["metrics"] | {"slices": metrics["slices"]}} | metrics["baselines"]
     for method, figures in rows.items():
         new = figures.get("slices", {}).get("new_items", {}).get("ndcg@10")
