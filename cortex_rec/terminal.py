@@ -15,7 +15,6 @@ _SHOWN: Final = {
     "ndcg@10": "ndcg@10",
     "recall@20": "recall@20",
     "map@10": "map@10",
-    "mrr@10": "mrr@10",
     "hit_rate@10": "hit\nrate@10",
     "auc": "auc",
 }
