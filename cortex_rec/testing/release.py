@@ -1,0 +1,75 @@
+"""A whole small release of the made-up shop in a few seconds: for tests of whatever serves, stores or reads one."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from cortex_rec import snapshot, splits
+from cortex_rec.config import CompleteJourneySource, Config, Evaluation, Graph, LambdaRank, Retrieval, Windows
+from cortex_rec.encoding import encode
+from cortex_rec.evaluation.evaluate import evaluate
+from cortex_rec.evaluation.judge import judge
+from cortex_rec.evaluation.report import render
+from cortex_rec.ranking import lambdarank, training
+from cortex_rec.recommender import Recommender
+from cortex_rec.releases import store
+from cortex_rec.releases.manifest import Contents, DataWindow, Feature
+from cortex_rec.releases.store import Release
+from cortex_rec.testing.shop import small_shop
+
+CONFIG: Final = Config(
+    name="small-shop",
+    threads=1,
+    source=CompleteJourneySource(),
+    windows=Windows(training=1),
+    retrieval=Retrieval(graph=Graph(dimensions=8, steps=3, refresh_steps=1, batch_size=256, negatives=32)),
+    ranking=LambdaRank(trees=10, leaves=7, min_rows_in_leaf=5),
+    evaluation=Evaluation(bootstrap_samples=20),
+)
+
+
+def small_release(root: Path, *, seed: int = 0) -> Release:
+    """Learn from `small_shop`, judge its last week and publish.
+
+    Parameters
+    ----------
+    root
+        The folder of releases; made when absent.
+    seed
+        Of the shop and of the item vectors, which are random in place of text.
+    """
+    config = CONFIG.model_copy(update={"seed": seed})
+    data = encode(small_shop(seed))
+    text = np.random.default_rng(seed).standard_normal((len(data.items), 8)).astype(np.float32)
+    text /= np.linalg.norm(text, axis=1, keepdims=True)
+    (window,), test = splits.windows(config.windows, data.histories)
+
+    at_window = snapshot.fit(data, text, config, as_of=window.start)
+    ranker = lambdarank.fit([training.build(at_window, data, window, config)], config.ranking, seed=seed, threads=config.threads)
+    at_test = snapshot.fit(data, text, config, as_of=test.start, start=at_window)
+    metrics = evaluate(judge(Recommender(data, at_test, ranker), test), config.evaluation, seed=seed)
+    at_end = snapshot.fit(data, text, config, as_of=test.end, start=at_test)
+
+    def write(folder: Path) -> None:
+        for name in ("encoded", "snapshot", "ranker", "report"):
+            (folder / name).mkdir()
+        data.save(folder / "encoded")
+        at_end.save(folder / "snapshot")
+        ranker.save(folder / "ranker")
+        (folder / "report" / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+        (folder / "report" / "report.html").write_text(render(metrics, {"name": config.name}, ranker.importances()), encoding="utf-8")
+
+    time = data.histories.time
+    first, last, end = (datetime.fromtimestamp(int(moment), UTC).replace(tzinfo=None) for moment in (time.min(), time.max(), test.end))
+    contents = Contents(
+        name=config.name,
+        data=DataWindow(as_of=end, first=first, last=last, interactions=len(time), users=len(data.users), items=len(data.items)),
+        config=config.model_dump(mode="json", exclude={"workspace", "releases"}),
+        features=tuple(Feature(name=name, dtype="float32") for name in ranker.features),
+        metrics=metrics,
+        libraries={},
+    )
+    return store.publish(root, write, contents, {"seconds": {}, "peak_rss_mb": 0})
