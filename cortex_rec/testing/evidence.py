@@ -1,18 +1,21 @@
 """What a retriever is fitted on and asked, from the small made-up shop."""
 
+from collections.abc import Sequence
+from datetime import UTC
+from typing import Final
+
 import numpy as np
 
 from cortex_rec.arrays import DAY, F32, NO_ROW
 from cortex_rec.dataset import Dataset
-from cortex_rec.encoding import Encoded, encode
+from cortex_rec.encoding import encode
 from cortex_rec.features import statistics
-from cortex_rec.histories import Histories
 from cortex_rec.queries import Queries, ask
 from cortex_rec.retrieval.protocol import Evidence
 from cortex_rec.testing.shop import OPENING, small_shop
 
 #: The moment of the small evidence: what happened in the twelfth week is not known to it.
-AS_OF = int((OPENING - OPENING.min.replace(year=1970)).total_seconds()) + 11 * 7 * DAY
+AS_OF: Final = int(OPENING.replace(tzinfo=UTC).timestamp()) + 11 * 7 * DAY
 
 
 def small_evidence(dataset: Dataset | None = None, *, as_of: int = AS_OF, seed: int = 7) -> Evidence:
@@ -51,15 +54,7 @@ def all_kinds_of_queries(evidence: Evidence) -> Queries:
     return Queries(asked.histories, users, evidence.as_of, store, evidence.n_items)
 
 
-def single(queries: Queries, i: int) -> Queries:
-    """Query `i` alone."""
-    return subset(queries, [i])
-
-
-def subset(queries: Queries, which: list[int]) -> Queries:
+def subset(queries: Queries, which: Sequence[int]) -> Queries:
     """Some of the queries, in the given order."""
     at = np.array(which, np.int32)
     return Queries(queries.histories.take(at), queries.users[at], queries.as_of, queries.store[at], queries.n_items)
-
-
-__all__ = ["AS_OF", "Encoded", "Histories", "all_kinds_of_queries", "single", "small_evidence", "subset", "unit_vectors"]

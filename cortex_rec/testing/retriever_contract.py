@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cortex_rec.arrays import Ragged
+from cortex_rec.arrays import I32, Ragged
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval.protocol import Evidence, Retriever
 from cortex_rec.testing.evidence import all_kinds_of_queries, small_evidence, subset
@@ -56,8 +56,9 @@ class RetrieverContract:
         queries, retriever = all_kinds_of_queries(evidence), self.fit(evidence)
         for n in self.sizes:
             found = retriever.retrieve(queries, n)
-            scores = Ragged(found.pointer, retriever.score(queries, found))  # type: ignore[arg-type]
-            for own in _lists(scores):
+            scores = retriever.score(queries, found)
+            for i in range(len(queries)):
+                own = scores[found.pointer[i] : found.pointer[i + 1]]
                 assert np.all(np.diff(own) <= self.tolerance * np.abs(own).max(initial=0))
 
     def test_what_is_left_out_scores_no_better_than_what_is_returned(self) -> None:
@@ -138,5 +139,5 @@ def _everything(queries: Queries) -> Ragged:
     return Ragged(np.arange(len(queries) + 1, dtype=np.int64) * n, np.tile(np.arange(n, dtype=np.int32), len(queries)))
 
 
-def _lists(lists: Ragged) -> list[np.ndarray]:
+def _lists(lists: Ragged) -> list[I32]:
     return [lists[i] for i in range(len(lists))]
