@@ -13,7 +13,7 @@ from cortex_rec.ids import IdMap
 
 @dataclass(frozen=True)
 class Histories:
-    """Events sorted by user, then time, then item.
+    """Events sorted by user, then time, then basket, then item.
 
     Parameters
     ----------
@@ -87,8 +87,9 @@ def from_interactions(interactions: pl.DataFrame, users: IdMap, items: IdMap, st
     user = users.rows(interactions[columns.USER]).astype(np.int64)
     item = items.rows(interactions[columns.ITEM])
     time = interactions[columns.TIMESTAMP].dt.epoch("s").to_numpy()
-    order = np.lexsort((item, time, user))
-    user, item, time = user[order], item[order], time[order]
+    label = _basket_labels(interactions)
+    order = np.lexsort((item, label, time, user))
+    user, item, time, label = user[order], item[order], time[order], label[order]
 
     def floats(name: str) -> F32:
         if name not in interactions.columns:
@@ -96,10 +97,6 @@ def from_interactions(interactions: pl.DataFrame, users: IdMap, items: IdMap, st
         return interactions[name].fill_null(float("nan")).to_numpy()[order].astype(np.float32)
 
     store = stores.rows(interactions[columns.STORE])[order] if columns.STORE in interactions.columns else np.full(n, -1, np.int32)
-    if columns.BASKET in interactions.columns:
-        label = interactions[columns.BASKET].rank("dense").fill_null(0).to_numpy().astype(np.int64)[order]
-    else:
-        label = time
     return Histories(
         pointers(np.bincount(user, minlength=len(users))),
         item,
@@ -110,6 +107,15 @@ def from_interactions(interactions: pl.DataFrame, users: IdMap, items: IdMap, st
         floats(columns.PRICE),
         floats(columns.DISCOUNT),
     )
+
+
+def _basket_labels(interactions: pl.DataFrame) -> I64:
+    """(n,) int64, equal for lines of one basket; what has no basket id is one basket with the others of its moment."""
+    moment = interactions[columns.TIMESTAMP].rank("dense").to_numpy().astype(np.int64)
+    if columns.BASKET not in interactions.columns:
+        return moment
+    named = interactions[columns.BASKET].rank("dense").fill_null(0).to_numpy().astype(np.int64)
+    return np.where(named > 0, named, -moment)
 
 
 def _baskets_in_time(user: I64, time: I64, label: I64) -> I64:
