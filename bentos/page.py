@@ -12,8 +12,8 @@ from cortex_rec.releases.store import Release
 STYLE: Final = """
 form { display: flex; gap: .6rem; flex-wrap: wrap; align-items: end; margin: .9rem 0 .4rem; }
 label { display: grid; gap: .2rem; font-size: .85rem; color: var(--muted); flex: 1 1 12rem; }
-input, button { font: inherit; color: inherit; padding: .5rem .75rem; }
-input, button { border: 1px solid var(--line); border-radius: 8px; background: var(--page); }
+input, button { font: 1rem/1.5 var(--sans); padding: .5rem .75rem; }
+input, button { color: var(--ink); border: 1px solid var(--line); border-radius: 8px; background: var(--page); }
 button { background: var(--system); border-color: var(--system); color: var(--card); font-weight: 600; cursor: pointer; }
 :focus-visible { outline: 3px solid var(--system); outline-offset: 2px; }
 ol { list-style: none; margin: .6rem 0 0; padding: 0; counter-reset: place; }
@@ -44,12 +44,13 @@ async function recommend(user) {
       return line;
     }));
     if (!response.ok) say(answer.detail, true);
-    else say(answer.fallback ?? `Ten items for ${user}, in ${answer.took_ms.toFixed(1)} ms.`.replace("Ten", answer.items.length), false);
+    else say(answer.fallback ?? `${answer.items.length} items for ${user} in ${answer.took_ms.toFixed(1)} ms`, false);
   } catch (error) {
     if (turn === asked) { list.replaceChildren(); say(`No answer from the service (${error.message}). Is it still running?`, true); }
   }
   list.removeAttribute("aria-busy");
 }
+document.querySelectorAll(".host").forEach(place => { place.textContent = new URL(".", location).href.replace(/\\/$/, ""); });
 form.addEventListener("submit", event => { event.preventDefault(); recommend(form.user.value.trim()); });
 recommend(form.user.value);
 """
@@ -66,7 +67,7 @@ PAGE: Final = Template("""<!doctype html>
 $interactions purchases of $users people up to $last.</p>
 <div class="cards">$cards</div>
 <p class="muted">Judged on the week from $week that it had not seen, all items ranked.
-<a href="report">The whole evaluation report</a></p>
+<a href="report">The whole evaluation report</a>.</p>
 <section>
 <h2>Try it</h2>
 <form><label>Household (user id)<input name="user" value="$example" required maxlength="200" autocomplete="off" spellcheck="false"></label>
@@ -77,8 +78,8 @@ $interactions purchases of $users people up to $last.</p>
 </section>
 <section>
 <h2>For programs</h2>
-<p><code>curl $$HOST/api/recommend/$example_path?n=10</code><br>
-<code>curl $$HOST/recommend -d '{"user_id": "$example", "n": 10}'</code></p>
+<p><code>curl "<span class="host">http://127.0.0.1:3000</span>/api/recommend/$example_path?n=10"</code><br>
+<code>curl <span class="host">http://127.0.0.1:3000</span>/recommend -d '{"user_id": "$example", "n": 10}'</code></p>
 <p><a href="version">version</a> · <a href="metrics">metrics</a> · <a href="readyz">readyz</a></p>
 </section>
 </main>

@@ -3,15 +3,14 @@
 import gc
 import logging
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 import bentoml
 from bentoml.exceptions import BentoMLException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from bentos.models import Json, Problem
+from bentos.door import Door
 from cortex_rec.errors import CortexRecError
 from cortex_rec.releases import store
 from cortex_rec.releases.store import Release
@@ -24,34 +23,6 @@ log = logging.getLogger("bentoml.cortex_rec")
 # There is one worker, so its counters stay in memory: BentoML's files for several are shared with every other server of
 # this user, and each start wipes them.
 os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
-
-
-class Door:
-    """The mounted app: 503 while the release loads, then the API over it."""
-
-    def __init__(self) -> None:
-        self._app: Future[ASGIApp] | None = None
-
-    @property
-    def open(self) -> bool:
-        """Whether the release is loaded."""
-        return self._app is not None and self._app.done() and self._app.exception() is None
-
-    def load(self) -> None:
-        """Start to load the release."""
-        loader = ThreadPoolExecutor(1, "load")
-        self._app = loader.submit(load_app)
-        self._app.add_done_callback(_log_fault)
-        loader.shutdown(wait=False)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if self._app is not None and self.open:
-            await self._app.result()(scope, receive, send)
-            return
-        fault = self._app.exception() if self._app is not None and self._app.done() else None
-        detail = "The release is still loading. Ask again in a second." if fault is None else f"The release cannot be loaded: {fault}"
-        await Json(Problem(error="not_ready", detail=detail), 503)(scope, receive, send)
 
 
 def open_release() -> Release:
@@ -75,13 +46,7 @@ def load_app() -> ASGIApp:
     return make_app(release, recommender)
 
 
-def _log_fault(loading: Future[ASGIApp]) -> None:
-    fault = loading.exception()
-    if fault is not None:
-        log.error("The release cannot be loaded: %s", fault, exc_info=None if isinstance(fault, CortexRecError) else fault)
-
-
-door = Door()
+door = Door(load_app)
 
 
 @bentoml.service(

@@ -1,0 +1,93 @@
+"""Starting and stopping the real service in a test."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).parents[1]
+SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running service, ready to answer."""
+
+    client: httpx.Client
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def worker(self) -> int:
+        """The process that answers."""
+        (child,) = psutil.Process(self.process.pid).children()
+        return child.pid
+
+    def stop(self) -> int:
+        """Ask it to end and give its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(SECONDS)
+
+
+def environment(releases: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BENTOML_", "CORTEX_REC_", "PROMETHEUS_"))}
+    return kept | {"CORTEX_REC_RELEASES": str(releases), "BENTOML_DO_NOT_TRACK": "True"}
+
+
+def command(port: int) -> list[str]:
+    return [sys.executable, "-m", "bentoml", "serve", "bentos.service:Recommendations", "--host", "127.0.0.1", "--port", str(port)]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(releases: Path, folder: Path) -> Iterator[Served]:
+    """Serve until the block ends; the log and BentoML's home are in `folder`."""
+    port, log = free_port(), folder / "service.log"
+    variables = environment(releases) | {"BENTOML_HOME": str(folder / "bentoml")}
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command(port), cwd=ROOT, env=variables, stdout=output, stderr=output) as process,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=SECONDS) as client,
+    ):
+        try:
+            wait_until_ready(client, process, log)
+            yield Served(client, process, log)
+        finally:
+            process.terminate()
+
+
+def wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
+    # Each try waits a little longer for its connection, so that the loop ends.
+    for _ in range(SECONDS * 20):
+        assert process.poll() is None, log.read_text()
+        try:
+            if client.get("/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        try:
+            process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            continue
+    raise AssertionError(f"not ready after {SECONDS} s\n{log.read_text()}")
+
+
+def refused(releases: Path, folder: Path) -> str:
+    """What the service says when it refuses to start."""
+    variables = environment(releases) | {"BENTOML_HOME": str(folder / "bentoml")}
+    done = subprocess.run(command(free_port()), cwd=ROOT, env=variables, capture_output=True, text=True, check=False, timeout=SECONDS)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "listening" not in done.stdout + done.stderr
+    return done.stdout + done.stderr
