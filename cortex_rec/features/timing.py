@@ -45,8 +45,10 @@ def gap_spread(groups: Groups, queries: Queries) -> F64:
     order = groups.order
     time = queries.histories.time[order] / DAY
     entry = groups.of_event[order]
+    basket = queries.histories.basket[order]
     step = np.diff(time, prepend=time[:1])
-    inside = np.diff(entry, prepend=-1) == 0
+    # Lines of one basket are one purchase: between them lies no interval.
+    inside = (np.diff(entry, prepend=-1) == 0) & (np.diff(basket, prepend=-1) != 0)
     count = np.bincount(entry[inside], minlength=len(groups))
     total = np.bincount(entry[inside], step[inside], len(groups))
     square = np.bincount(entry[inside], step[inside] ** 2, len(groups))
