@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -26,9 +27,17 @@ LIBRARIES: Final = ("dgl", "faiss-cpu", "lightgbm", "numpy", "polars", "safetens
 @stage_task(name="release", timeout_seconds=30 * MINUTE)
 def release(config: Config, parts: dict[str, StageOutput], as_of: int, stages: list[StageOutput]) -> Release:
     """Gather what the service needs, with the report, in one folder and point `latest` to it."""
+
     def write(folder: Path) -> None:
-        for name, output in parts.items():
-            shutil.copytree(output.path, folder / name, ignore=shutil.ignore_patterns(RECORD))
+        from cortex_rec.encoding import Encoded
+        from cortex_rec.snapshot import Snapshot
+
+        for name in ("snapshot", "ranker", "report"):
+            shutil.copytree(parts[name].path, folder / name, ignore=shutil.ignore_patterns(RECORD))
+        # Of the year's offers, the service needs those that run now; the others would be two thirds of the release.
+        (folder / "encoded").mkdir()
+        running = Snapshot.load(parts["snapshot"].path).promotions
+        replace(Encoded.load(parts["encoded"].path), promotions=running).save(folder / "encoded")
         recorded = json.dumps(recorded_config(config), indent=1, sort_keys=True)
         (folder / "config.json").write_text(recorded + "\n", encoding="utf-8")
 
