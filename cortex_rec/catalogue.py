@@ -97,11 +97,16 @@ class Promotions:
 
     @classmethod
     def of(cls, promotions: pl.DataFrame, items: IdMap, stores: IdMap) -> "Promotions":
-        """Encode `columns.PROMOTIONS`; offers of unknown items are left out, "0" and null mean none."""
+        """Encode `columns.PROMOTIONS`; offers of unknown items and stores are left out, "0" and null mean none.
+
+        An offer without a store holds in every store.
+        """
         table = promotions.sort(columns.START, columns.ITEM, *([columns.STORE] if columns.STORE in promotions.columns else []))
         item = items.rows(table[columns.ITEM])
-        store = stores.rows(table[columns.STORE]) if columns.STORE in table.columns else np.full(len(item), NO_ROW, np.int32)
-        known = item != NO_ROW
+        everywhere, store = np.ones(len(item), bool), np.full(len(item), NO_ROW, np.int32)
+        if columns.STORE in table.columns:
+            everywhere, store = table[columns.STORE].is_null().to_numpy(), stores.rows(table[columns.STORE])
+        known = (item != NO_ROW) & (everywhere | (store != NO_ROW))
         return cls(
             item[known],
             store[known],

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from cortex_rec.arrays import F32, I64, Array, Ragged, ratio
+from cortex_rec.arrays import F32, I64, Array, Bool, Ragged, ratio
 from cortex_rec.catalogue import Catalogue, Promotions
 from cortex_rec.features.statistics import Statistics
 from cortex_rec.queries import Queries
@@ -58,22 +58,23 @@ def in_store(queries: Queries, lists: Ragged, statistics: Statistics) -> dict[st
 
 
 def on_offer(queries: Queries, lists: Ragged, promotions: Promotions, n_stores: int) -> dict[str, F32]:
-    """Display and mailer of the week in the user's store, and in how many stores it is on offer; absent without promotions."""
+    """Display and mailer of the week in the user's store, and in what share of the stores it is on offer; absent without promotions."""
     if promotions.empty:
         return {}
     n = queries.n_items
     key = (promotions.store.astype(np.int64) + 1) * n + promotions.item
     order = np.argsort(key, kind="stable")
     key, display, mailer = key[order], promotions.display[order], promotions.mailer[order]
-    here = _find(key, (queries.store[lists.owner].astype(np.int64) + 1) * n + lists.item)
-    stores = np.bincount(promotions.item, minlength=n).astype(np.float32)
-    mailed = np.bincount(promotions.item[promotions.mailer > 0], minlength=n).astype(np.float32)
+    local = _find(key, (queries.store[lists.owner].astype(np.int64) + 1) * n + lists.item)
+    here = np.where(local >= 0, local, _find(key, lists.item))
+    stores = _stores(promotions, np.ones(len(promotions.item), bool), n, n_stores)
+    mailed = _stores(promotions, promotions.mailer > 0, n, n_stores)
     return {
         "offer_display": np.where(here >= 0, display[here], 0).astype(np.float32),
         "offer_mailer": np.where(here >= 0, mailer[here], 0).astype(np.float32),
         "offer_here": (here >= 0).astype(np.float32),
-        "offer_stores": stores[lists.item] / np.float32(max(n_stores, 1)),
-        "offer_mailed_stores": mailed[lists.item] / np.float32(max(n_stores, 1)),
+        "offer_stores": stores[lists.item],
+        "offer_mailed_stores": mailed[lists.item],
     }
 
 
@@ -83,6 +84,14 @@ def calendar(queries: Queries, lists: Ragged) -> dict[str, F32]:
     return {"day_of_month": np.full(len(lists.item), day, np.float32)}
 
 
-def _find(key: I64, wanted: I64) -> I64:
+def _stores(promotions: Promotions, mask: Bool, n_items: int, n_stores: int) -> F32:
+    """(n_items,) float32 share of the stores in which some of the offers hold; an offer without a store holds in all."""
+    item, store = promotions.item[mask], promotions.store[mask]
+    share = np.bincount(item[store >= 0], minlength=n_items).astype(np.float32) / np.float32(max(n_stores, 1))
+    share[item[store < 0]] = 1
+    return share
+
+
+def _find(key: I64, wanted: Array) -> I64:
     at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
     return np.where(key[at] == wanted, at, -1)
