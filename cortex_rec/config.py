@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from cortex_rec.errors import ConfigError
 
@@ -14,7 +14,7 @@ from cortex_rec.errors import ConfigError
 class Section(BaseModel):
     """A frozen part of the configuration; a key that it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class CompleteJourneySource(Section):
@@ -172,6 +172,13 @@ class Evaluation(Section):
     cutoffs: tuple[int, ...] = (5, 10, 20, 50)
     bootstrap_samples: int = Field(default=1_000, ge=10)
 
+    @field_validator("cutoffs")
+    @classmethod
+    def _rise(cls, cutoffs: tuple[int, ...]) -> tuple[int, ...]:
+        if not cutoffs or cutoffs[0] < 1 or list(cutoffs) != sorted(set(cutoffs)):
+            raise ValueError("must rise from at least 1")
+        return cutoffs
+
 
 class Config(Section):
     """One whole run.
@@ -195,13 +202,6 @@ class Config(Section):
     #: where stages, logs and quarantined rows go, and where releases go
     workspace: str = ".cortex"
     releases: str = "releases"
-
-    @model_validator(mode="after")
-    def _cutoffs_rise(self) -> "Config":
-        cutoffs = self.evaluation.cutoffs
-        if not cutoffs or cutoffs[0] < 1 or list(cutoffs) != sorted(set(cutoffs)):
-            raise ValueError(f"evaluation.cutoffs must rise from at least 1, got {list(cutoffs)}")
-        return self
 
 
 def load_config(path: str | Path, **overrides: Any) -> Config:
@@ -260,6 +260,8 @@ def _explain(error: ValidationError) -> str:
             near = difflib.get_close_matches(str(fault["loc"][-1]), _known_keys(Config), n=1)
             hint = f" Did you mean `{near[0]}`?" if near else ""
             lines.append(f"`{where}` is not a known key.{hint}")
+        elif fault["type"] == "missing":
+            lines.append(f"`{where}`: {fault['msg']}.")
         else:
             lines.append(f"`{where}`: {fault['msg']} (got {fault['input']!r}).")
     return " ".join(lines)
