@@ -1,9 +1,25 @@
 """Every registered retriever keeps the contract, and finds what it says it finds."""
 
-import pytest
+import inspect
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from purchases import bought, histories, ids, moment
+
+from cortex_rec.arrays import F32, Ragged, pointers, save_arrays
+from cortex_rec.catalogue import Catalogue, Promotions
 from cortex_rec.config import Retrieval
-from cortex_rec.retrieval.protocol import Evidence, Retriever
+from cortex_rec.features import statistics
+from cortex_rec.queries import Queries, ask
+from cortex_rec.retrieval import popular
+from cortex_rec.retrieval.protocol import Evidence, Retriever, best
+from cortex_rec.retrieval.repeats import Repeats
 from cortex_rec.retrieval.union import REGISTRY
 from cortex_rec.testing.retriever_contract import RetrieverContract
 
@@ -17,3 +33,157 @@ class TestEveryRegisteredRetriever(RetrieverContract):
 
     def fit(self, evidence: Evidence) -> Retriever:
         return REGISTRY[self.name].fit(evidence, getattr(CONFIG, self.name))
+
+
+def evidence(*rows: dict[str, Any], day: float = 20, offers: tuple[tuple[str, str | None], ...] = ()) -> Evidence:
+    """As of a day; items a and b are fruit, c and d are drinks."""
+    of = histories(*rows).before(moment(day))
+    table = pl.DataFrame({"title": ["a", "b", "c", "d"], "subcategory": ["FRUIT", "FRUIT", "DRINKS", "DRINKS"]})
+    catalogue = Catalogue.of(table)
+    counts = statistics.fit(of, catalogue.codes["subcategory"], 4, 2, as_of=moment(day))
+    times = {"start": moment(day - 1), "end": moment(day + 6)}
+    week = pl.DataFrame([{"item_id": item, "store_id": store, "display": "1", "mailer": "A"} for item, store in offers], schema=OFFER)
+    week = week.with_columns([pl.from_epoch(pl.lit(at), "s").alias(name) for name, at in times.items()])
+    promotions = Promotions.of(week, ids("a", "b", "c", "d"), ids("s0", "s1"))
+    return Evidence(of, counts, catalogue, promotions, np.eye(4, dtype=np.float32), moment(day), 7)
+
+
+OFFER = dict.fromkeys(["item_id", "store_id", "display", "mailer"], pl.String)
+
+
+def asked(known: Evidence) -> Queries:
+    return ask(known.histories, np.array([0, 1], np.int32), known.as_of, known.n_items)
+
+
+def found(name: str, known: Evidence, n: int = 4) -> list[list[int]]:
+    lists = REGISTRY[name].fit(known, getattr(CONFIG, name)).retrieve(asked(known), n)
+    return [lists[i].tolist() for i in range(2)]
+
+
+def test_repeats_are_the_users_own_items_the_latest_and_most_often_first() -> None:
+    known = evidence(bought("u0", "c", 1), bought("u0", "b", 15), bought("u0", "a", 15), bought("u0", "a", 19), bought("u1", "d", 3))
+    assert found("repeats", known) == [[0, 1, 2], [3]]
+
+
+def test_what_lay_in_one_basket_with_the_users_items_is_found_and_what_did_not_is_not() -> None:
+    known = evidence(
+        bought("u0", "a", 1), bought("u1", "a", 2, "x"), bought("u1", "b", 2, "x"), bought("u1", "c", 3), bought("u1", "d", 3, "y")
+    )
+    assert found("copurchase", known)[0] == [1]
+
+
+def test_popular_items_are_those_of_the_users_store_before_those_of_others() -> None:
+    known = evidence(
+        *(bought("u0", item, day, store="s0") for item, day in (("a", 1), ("a", 2), ("b", 3))),
+        *(bought("u1", item, day, store="s1") for item, day in (("c", 1), ("c", 2), ("c", 3), ("d", 1))),
+    )
+    assert found("popular", known) == [[0, 1, 2, 3], [2, 3, 0, 1]]
+
+
+def test_popular_forgets_what_sold_more_than_four_weeks_ago() -> None:
+    known = evidence(bought("u0", "a", 1, store="s0"), bought("u0", "b", 30, store="s0"), bought("u1", "b", 31, store="s0"), day=40)
+    assert found("popular", known) == [[1], [1]]
+
+
+def test_popular_asked_for_more_than_it_kept_of_a_store_is_still_best_first() -> None:
+    of_store = [bought("u0", "abcd"[item], day, store="s0") for item, days in ((0, 5), (1, 4), (2, 3)) for day in range(days)]
+    known = evidence(*of_store, *(bought("u1", item, day, store="s1") for item in "dd" for day in range(4)))
+    retriever = popular.fit(known, CONFIG.popular.model_copy(update={"n": 2}))
+    lists = retriever.retrieve(asked(known), 4)
+    scores = retriever.score(asked(known), lists)
+    assert np.all(np.diff(scores[: lists.pointer[1]]) <= 0)
+
+
+def test_favourites_are_the_best_sellers_of_the_subcategories_that_the_user_buys() -> None:
+    known = evidence(
+        bought("u0", "a", 1), bought("u1", "c", 1), bought("u1", "d", 2), bought("u1", "d", 3), bought("u1", "b", 4), bought("u1", "b", 5)
+    )
+    assert found("favourites", known)[0] == [1, 0]
+
+
+def test_promoted_are_those_of_the_favourites_that_are_on_offer_in_the_users_store_or_everywhere() -> None:
+    rows = [bought("u0", item, 1, store="s0") for item in "abcd"] + [bought("u1", item, 1, store="s1") for item in "abcd"]
+    assert found("promoted", evidence(*rows, offers=(("a", "s0"), ("b", "s1"), ("c", None)))) == [[0, 2], [1, 2]]
+
+
+def test_nobody_is_offered_anything_when_nothing_is_on_offer() -> None:
+    assert found("promoted", evidence(bought("u0", "a", 1, store="s0"))) == [[], []]
+
+
+def test_vector_finds_what_nobody_ever_bought_by_its_words() -> None:
+    known = replace(evidence(bought("u0", "a", 1)), text=np.array([[1, 0], [0, 1], [-1, 0], [0.8, 0.6]], np.float32))
+    assert found("vector", known)[0] == [0, 3, 1, 2]
+
+
+def test_best_takes_positive_scores_only_and_breaks_ties_by_row() -> None:
+    assert best(np.array([1.0, 0, 3, 3, -2]), 9).tolist() == [2, 3, 0]
+    assert best(np.array([1.0, 0, 3, 3, -2]), 2, np.array([9, 8, 7, 6, 5], np.int32)).tolist() == [6, 7]
+
+
+@given(st.lists(st.integers(-2, 3), max_size=12), st.integers(1, 14))
+def test_best_of_equal_scores_is_the_same_whatever_n(scores: list[int], n: int) -> None:
+    values = np.array(scores, np.float64)
+    assert best(values, n).tolist() == best(values, 99).tolist()[:n]
+
+
+@dataclass(frozen=True)
+class Faulty(Repeats):
+    """Breaks one promise."""
+
+    fault: str = ""
+
+    def retrieve(self, queries: Queries, n: int) -> Ragged:
+        right = super().retrieve(queries, n)
+        if self.fault == "too many":
+            return super().retrieve(queries, n + 1)
+        if self.fault == "worst first":
+            return Ragged(right.pointer, np.concatenate([right[i][::-1] for i in range(len(right))] + [right.item[:0]]))
+        if self.fault == "worst items":
+            own = super().retrieve(queries, 1_000)
+            worst = [own[i][-n:] for i in range(len(own))]
+            return Ragged(pointers(np.array([len(items) for items in worst])), np.concatenate([*worst, own.item[:0]]))
+        if self.fault == "one list lost":
+            return Ragged(right.pointer[:-1], right.item)
+        if self.fault == "twice":
+            return Ragged(right.pointer, np.repeat(right.item[right.pointer[:-1].clip(max=len(right.item) - 1)], np.diff(right.pointer)))
+        if self.fault == "by position":
+            return Ragged(right.pointer, (right.item + len(queries)) % queries.n_items)
+        return right
+
+    def score(self, queries: Queries, lists: Ragged) -> F32:
+        right = super().score(queries, lists)
+        return (
+            np.where(right > 0, right, np.float32(np.nan)) if self.fault == "not a number" else right + np.float32(self.fault == "forgets")
+        )
+
+    def save(self, folder: Path) -> None:
+        save_arrays(folder / "repeats.safetensors", {"half_life_days": np.array([self.half_life_days])})
+        if self.fault == "by chance":
+            (folder / "noise").write_bytes(np.random.default_rng().bytes(8))
+        if self.fault == "pickle":
+            (folder / "model.pkl").write_bytes(b"\x80\x04N.")
+
+
+@pytest.mark.parametrize(
+    ("fault", "test"),
+    [
+        ("too many", "test_a_list_is_made_of_at_most_n_distinct_items_of_the_catalogue"),
+        ("twice", "test_a_list_is_made_of_at_most_n_distinct_items_of_the_catalogue"),
+        ("one list lost", "test_a_list_is_made_of_at_most_n_distinct_items_of_the_catalogue"),
+        ("worst first", "test_a_list_is_best_first_by_the_retrievers_own_score"),
+        ("worst items", "test_what_is_left_out_scores_no_better_than_what_is_returned"),
+        ("not a number", "test_any_item_has_a_finite_score"),
+        ("by position", "test_a_batch_answers_as_its_single_queries_do_bit_for_bit"),
+        ("forgets", "test_saved_and_loaded_it_answers_the_same_bits"),
+        ("pickle", "test_it_is_saved_without_pickle"),
+        ("by chance", "test_fitted_twice_it_is_the_same"),
+    ],
+)
+def test_the_contract_catches_a_broken_promise(fault: str, test: str, tmp_path: Path) -> None:
+    class Contract(RetrieverContract):
+        def fit(self, evidence: Evidence) -> Retriever:
+            return Faulty(60.0, fault)
+
+    method = getattr(Contract(), test)
+    with pytest.raises((AssertionError, IndexError)):
+        method(*[tmp_path] * ("tmp_path" in inspect.signature(method).parameters))

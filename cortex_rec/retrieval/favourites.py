@@ -99,4 +99,8 @@ def fit_promoted(evidence: Evidence, config: PromotedConfig, *, start: object = 
     key = np.unique((offers.store.astype(np.int64) + 1) * evidence.n_items + offers.item)
     sold = np.zeros(evidence.n_items, bool)
     sold[every.items] = True
-    return Favourites(every.group, every.share, every.items, key[sold[key % evidence.n_items]])
+    key = key[sold[key % evidence.n_items]]
+    if len(key) == 0:
+        # An empty key would mean that nothing limits the answer; here nothing can be answered.
+        return Favourites(every.group, np.zeros_like(every.share), every.items[:0], key)
+    return Favourites(every.group, every.share, every.items, key)

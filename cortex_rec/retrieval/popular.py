@@ -26,7 +26,7 @@ class Popular:
     top
         (n_items of the global list,) rows best first, and
     store_pointer, store_item
-        the list of each store, best first.
+        the list of each store, best first: all that it sold.
     """
 
     share: F32
@@ -76,7 +76,7 @@ def fit(evidence: Evidence, config: PopularConfig, *, start: object = None) -> P
     lists = []
     for at in np.split(np.arange(len(store)), np.searchsorted(store, np.arange(1, n_stores))) if n_stores else []:
         mixed = store_share[at] + np.float32(0.01) * share[item[at]]
-        lists.append(best(mixed, config.n, item[at]))
+        lists.append(best(mixed, len(at), item[at]))
     pointer = np.concatenate([[0], np.cumsum([len(items) for items in lists])]).astype(np.int64)
     return Popular(
         share,
