@@ -4,17 +4,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cortex_rec.arrays import DAY, I32
+from cortex_rec.arrays import DAY, I32, I64
 from cortex_rec.encoding import Encoded
+from cortex_rec.histories import Histories
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval.copurchase import Copurchase, history_weight
 from cortex_rec.snapshot import Snapshot
 
 #: Reasons an item, the most personal first.
 MOST = 3
+NOTHING = np.zeros(0, np.int32)
 
 
-def reasons(i: int, items: I32, queries: Queries, snapshot: Snapshot, data: Encoded) -> list[tuple[str, ...]]:
+def reasons(i: int, items: I32, queries: Queries, snapshot: Snapshot, data: Encoded, basket: I32 = NOTHING) -> list[tuple[str, ...]]:
     """Why each item is recommended to query `i`: one to three sentences, each true of the data at the query's moment.
 
     Parameters
@@ -23,26 +25,26 @@ def reasons(i: int, items: I32, queries: Queries, snapshot: Snapshot, data: Enco
         Position of the query.
     items
         (n,) int32 item rows.
+    basket
+        (m,) int32 rows of what lies in the basket now: the last basket of the query's history, chosen but not yet bought.
     """
-    facts = _Facts(i, queries, snapshot, data)
+    facts = _Facts(i, queries, snapshot, data, basket)
     return [tuple(facts.of(int(item)))[:MOST] for item in items]
 
 
 class _Facts:
     """What is known about one user, and how to say it of an item."""
 
-    def __init__(self, i: int, queries: Queries, snapshot: Snapshot, data: Encoded) -> None:
+    def __init__(self, i: int, queries: Queries, snapshot: Snapshot, data: Encoded, basket: I32) -> None:
         self.queries, self.snapshot, self.data = queries, snapshot, data
+        self.basket = set(basket.tolist())
         own = slice(queries.items_pointer[i], queries.items_pointer[i + 1])
         pairs = queries.items
         self.bought = {int(item): entry for entry, item in enumerate(pairs.member[own], start=own.start)}
         self.items = pairs.member[own]
         self.weight = history_weight(queries)[own]
         self.store = int(queries.store[i])
-        groups = data.catalogue.codes["subcategory"][self.items]
-        self.liked = np.bincount(
-            groups[groups >= 0], pairs.rows[own][groups >= 0], int(data.catalogue.codes["subcategory"].max(initial=-1)) + 1
-        )
+        self.liked = _baskets_by_group(queries.histories, i, data.catalogue.codes["subcategory"], unbought=len(basket) > 0)
         offers = snapshot.promotions
         here = (offers.store == self.store) | (offers.store < 0)
         self.displayed = set(offers.item[here & (offers.display > 0)].tolist())
@@ -66,7 +68,7 @@ class _Facts:
             yield f"you bought it once, {ago} ago"
         else:
             gap = (int(pairs.last[entry]) - int(pairs.first[entry])) / DAY / (baskets - 1)
-            yield f"you bought it {baskets} times, about every {_days(gap)}, last {ago} ago"
+            yield f"you bought it {baskets} times, about every {_days(gap).removeprefix('a ')}, last {ago} ago"
 
     def _offer(self, item: int) -> Iterator[str]:
         where = [name for name, offered in (("on display", self.displayed), ("in the mailer", self.mailed)) if item in offered]
@@ -80,7 +82,8 @@ class _Facts:
         pull = np.where(copurchase.neighbours[self.items] == item, copurchase.weights[self.items], 0).sum(axis=1) * self.weight
         companion = int(self.items[np.argmax(pull)])
         if pull.max() > 0 and companion != item and self.data.catalogue.titles[companion]:
-            yield f"goes with {self.data.catalogue.titles[companion]}, which you bought"
+            known_by = "which is in your basket" if companion in self.basket else "which you bought"
+            yield f"goes with {self.data.catalogue.titles[companion]}, {known_by}"
 
     def _group(self, item: int) -> Iterator[str]:
         code = self.data.catalogue.codes["subcategory"][item]
@@ -91,6 +94,16 @@ class _Facts:
     def _others(self, item: int) -> str:
         sold = int(self.snapshot.statistics.lines[item, 1])
         return f"sold {sold:,} times in the last four weeks" if sold else "in the catalogue, not sold in the last four weeks"
+
+
+def _baskets_by_group(histories: Histories, i: int, code: I32, *, unbought: bool) -> I64:
+    """(n_groups,) int64 numbers of a user's baskets that hold something of each group; the last one is left out if `unbought`."""
+    own = slice(histories.pointer[i], histories.pointer[i + 1])
+    group, basket = code[histories.item[own]].astype(np.int64), histories.basket[own]
+    counted = (group >= 0) & (basket < basket.max(initial=0) if unbought else basket >= 0)
+    width = int(code.max(initial=-1)) + 1
+    pairs = np.unique(basket[counted] * width + group[counted])
+    return np.bincount(pairs % max(width, 1), minlength=width)
 
 
 def _days(days: float) -> str:

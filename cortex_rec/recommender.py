@@ -133,7 +133,7 @@ class Recommender:
         own = slice(ranked.lists.pointer[i], ranked.lists.pointer[i + 1])
         wanted = np.flatnonzero(~np.isin(ranked.lists.item[own], basket))[: request.n]
         items, scores = ranked.lists.item[own][wanted], ranked.scores[own][wanted]
-        why = reasons(i, items, queries, self.snapshot, self.data)
+        why = reasons(i, items, queries, self.snapshot, self.data, basket)
         external = self.data.items.external(items)
         titles = [self.data.catalogue.titles[item] for item in items]
         chosen = (Recommendation(*entry) for entry in zip(external, titles, map(float, scores), why, strict=True))

@@ -1,0 +1,129 @@
+"""Every reason is worked out again from the raw tables: none may say what they contradict."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from cortex_rec.recommender import Recommender, Request
+from cortex_rec.releases.store import open_release
+from cortex_rec.testing.release import small_release
+from cortex_rec.testing.shop import OPENING, small_shop
+
+SHOP = small_shop(0)
+AS_OF: datetime = OPENING + timedelta(weeks=12)
+BOUGHT = SHOP.interactions.filter(pl.col("timestamp") < AS_OF).join(SHOP.items.select("item_id", "title", "subcategory"), on="item_id")
+TITLES = dict(SHOP.items.select("title", "item_id").rows())
+USERS = sorted(BOUGHT["user_id"].unique())
+
+
+@pytest.fixture(scope="module")
+def recommender(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
+    root: Path = tmp_path_factory.mktemp("releases")
+    return Recommender.load(open_release(root, small_release(root, seed=0).id).path)
+
+
+def said(moments: timedelta) -> str:
+    """A span as a reason says it."""
+    days = round(moments / timedelta(days=1))
+    return "a few hours" if days < 1 else "a day" if days == 1 else f"{days} days"
+
+
+def own(request: Request, item: str) -> pl.DataFrame:
+    return BOUGHT.filter((pl.col("user_id") == request.user) & (pl.col("item_id") == item)).sort("timestamp")
+
+
+def bought_once(request: Request, item: str, ago: str) -> bool:
+    lines = own(request, item)
+    return lines["basket_id"].n_unique() == 1 and ago == said(AS_OF - lines["timestamp"][0])
+
+
+def bought_often(request: Request, item: str, times: str, every: str, ago: str) -> bool:
+    moments = own(request, item).unique("basket_id").sort("timestamp")["timestamp"]
+    gap = (moments[-1] - moments[0]) / (len(moments) - 1)
+    return (int(times), every, ago) == (len(moments), said(gap).removeprefix("a "), said(AS_OF - moments[-1]))
+
+
+def on_offer(request: Request, item: str, where: str) -> bool:
+    store = request.store or BOUGHT.filter(pl.col("user_id") == request.user)["store_id"][0]
+    running = SHOP.promotions.filter(
+        (pl.col("item_id") == item) & (pl.col("store_id") == store) & (pl.col("start") <= AS_OF) & (pl.col("end") > AS_OF)
+    )
+    places = {"on display": (running["display"] != "0").any(), "in the mailer": (running["mailer"] != "0").any()}
+    return where == " and ".join(name for name, there in places.items() if there)
+
+
+def lay_together(item: str, title: str) -> bool:
+    baskets = BOUGHT.filter(pl.col("item_id") == item)["basket_id"]
+    return bool(BOUGHT.filter(pl.col("basket_id").is_in(baskets.implode()))["title"].is_in([title]).any())
+
+
+def goes_with_bought(request: Request, item: str, title: str) -> bool:
+    return len(own(request, TITLES[title])) > 0 and lay_together(item, title)
+
+
+def goes_with_basket(request: Request, item: str, title: str) -> bool:
+    return TITLES[title] in request.items and lay_together(item, title)
+
+
+def bought_of_group(request: Request, item: str, name: str, times: str) -> bool:
+    group = SHOP.items.filter(pl.col("item_id") == item)["subcategory"][0]
+    lines = BOUGHT.filter((pl.col("user_id") == request.user) & (pl.col("subcategory") == group))
+    return name == group.capitalize() and int(times) == lines["basket_id"].n_unique() and own(request, item).is_empty()
+
+
+def sold(request: Request, item: str, times: str) -> bool:
+    lines = BOUGHT.filter((pl.col("item_id") == item) & (pl.col("timestamp") >= AS_OF - timedelta(days=28)))
+    return int(times.replace(",", "")) == lines.height
+
+
+def not_sold(request: Request, item: str) -> bool:
+    return sold(request, item, "0")
+
+
+TRUE_WHEN: dict[str, Callable[..., bool]] = {
+    r"you bought it once, (.+) ago": bought_once,
+    r"you bought it (\d+) times, about every (.+), last (.+) ago": bought_often,
+    r"(.+) in your store this week": on_offer,
+    r"goes with (.+), which you bought": goes_with_bought,
+    r"goes with (.+), which is in your basket": goes_with_basket,
+    r"you bought (.+) (\d+) times": bought_of_group,
+    r"sold ([\d,]+) times in the last four weeks": sold,
+    r"in the catalogue, not sold in the last four weeks": not_sold,
+}
+
+
+def kinds_of_true_reasons(recommender: Recommender, requests: list[Request]) -> set[str]:
+    """Check every reason of every item of the answers, and tell which kinds were met."""
+    met = set()
+    for request, slate in zip(requests, recommender.recommend(requests), strict=True):
+        for item in slate.items:
+            assert 1 <= len(item.reasons) <= 3
+            for reason in item.reasons:
+                pattern = next(pattern for pattern in TRUE_WHEN if re.fullmatch(pattern, reason))
+                groups = re.fullmatch(pattern, reason).groups()  # type: ignore[union-attr]
+                assert TRUE_WHEN[pattern](request, item.item, *groups), f"{request}: {item.item}: {reason}"
+                met.add(pattern)
+    return met
+
+
+def test_every_reason_given_to_a_known_user_is_true(recommender: Recommender) -> None:
+    met = kinds_of_true_reasons(recommender, [Request(user=user, n=60) for user in USERS])
+    assert met == set(TRUE_WHEN) - {r"goes with (.+), which is in your basket"}
+
+
+def test_an_offer_is_one_of_the_store_that_was_named(recommender: Recommender) -> None:
+    assert r"(.+) in your store this week" in kinds_of_true_reasons(recommender, [Request(user=user, store="s2", n=60) for user in USERS])
+
+
+def test_what_lies_in_the_basket_is_not_said_to_be_bought(recommender: Recommender) -> None:
+    stranger = [Request(items=("i000", "i011"), store="s1", n=60), Request(user="h003", items=("i005", "i007", "i029"), n=60)]
+    assert r"goes with (.+), which is in your basket" in kinds_of_true_reasons(recommender, stranger)
+
+
+def test_someone_of_whom_nothing_is_known_hears_how_it_sells(recommender: Recommender) -> None:
+    (slate,) = recommender.recommend([Request(n=5)])
+    assert all(reasons[0].startswith("sold ") for reasons in (item.reasons for item in slate.items))
