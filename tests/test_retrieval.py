@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import polars as pl
 import pytest
@@ -18,9 +19,11 @@ from cortex_rec.config import Retrieval
 from cortex_rec.features import statistics
 from cortex_rec.queries import Queries, ask
 from cortex_rec.retrieval import popular
+from cortex_rec.retrieval.index import build, search
 from cortex_rec.retrieval.protocol import Evidence, Retriever, best
 from cortex_rec.retrieval.repeats import Repeats
 from cortex_rec.retrieval.union import REGISTRY
+from cortex_rec.testing.evidence import unit_vectors
 from cortex_rec.testing.retriever_contract import RetrieverContract
 
 CONFIG = Retrieval.model_validate({"graph": {"dimensions": 8, "steps": 2, "batch_size": 64, "negatives": 16}})
@@ -187,3 +190,18 @@ def test_the_contract_catches_a_broken_promise(fault: str, test: str, tmp_path: 
     method = getattr(Contract(), test)
     with pytest.raises((AssertionError, IndexError)):
         method(*[tmp_path] * ("tmp_path" in inspect.signature(method).parameters))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_faiss_answers_one_query_as_it_answers_many_however_many_threads_there_are(threads: int) -> None:
+    twins = np.repeat(unit_vectors(300, 64, seed=1), 20, axis=0)
+    vectors, questions = build(twins), unit_vectors(16, 64, seed=2)
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(threads)
+    try:
+        together = search(vectors, np.arange(len(twins)), questions, 110)
+        alone = [search(vectors, np.arange(len(twins)), questions[i : i + 1], 110)[0].tolist() for i in range(16)]
+        assert faiss.omp_get_max_threads() == threads
+    finally:
+        faiss.omp_set_num_threads(before)
+    assert alone == [together[i].tolist() for i in range(16)]

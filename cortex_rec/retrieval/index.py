@@ -25,8 +25,23 @@ def search(index: faiss.IndexFlatIP, rows: I64, queries: F32, n: int) -> Ragged:
     asked = np.any(queries != 0, axis=1)
     found = np.zeros((len(queries), n), np.int64)
     if asked.any() and n:
-        found[asked] = index.search(np.ascontiguousarray(queries[asked], np.float32), n)[1]
+        found[asked] = _nearest(index, np.ascontiguousarray(queries[asked], np.float32), n)
     return Ragged(pointers(np.where(asked, n, 0)), rows[found[asked]].astype(np.int32).ravel())
+
+
+def _nearest(index: faiss.IndexFlatIP, queries: F32, n: int) -> I64:
+    """(len(queries), n) ids, each query answered by one thread.
+
+    With fewer queries than threads FAISS divides the vectors among the threads instead, and sums in another order.
+    """
+    threads = faiss.omp_get_max_threads()
+    if len(queries) < threads:
+        faiss.omp_set_num_threads(1)
+    try:
+        ids: I64 = index.search(queries, n)[1]
+        return ids
+    finally:
+        faiss.omp_set_num_threads(threads)
 
 
 def inner_products(left: F32, right: F32) -> F32:
