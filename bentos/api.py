@@ -1,7 +1,6 @@
 """The routes: HTTP in, one call of the library, HTTP out. No ranking logic."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
@@ -39,8 +38,9 @@ FaultHandler = Callable[[HttpRequest, Exception], Awaitable[Response]]
 def make_app(release: Release, recommender: Recommender) -> ASGIApp:
     """The whole API over one loaded release."""
     metrics = Metrics(release)
-    # A kernel runs on one thread and no more kernels at a time than there are cores; the event loop stays free for probes.
-    kernels = ThreadPoolExecutor(os.cpu_count(), "kernel", initializer=faiss.omp_set_num_threads, initargs=(1,))
+    # One kernel at a time, on one thread: two would fight for the interpreter's lock and answer less together (22 a second
+    # against 29, measured with 8 connections). The event loop stays free for probes.
+    kernels = ThreadPoolExecutor(1, "kernel", initializer=faiss.omp_set_num_threads, initargs=(1,))
     version = Version(
         library=__version__,
         release=release.id,

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from serving import Served, environment, refused, serving
+from serving import ROOT, Served, environment, refused, serving
 
 from cortex_rec import __version__
 from cortex_rec.recommender import Recommender, Request
@@ -232,3 +232,16 @@ def test_without_a_release_the_service_says_how_to_make_one(tmp_path: Path) -> N
     said = refused(tmp_path / "releases", tmp_path)
     assert "no release yet. `cortex-rec train configs/complete_journey.yaml` makes one." in said
     assert "Traceback" not in said
+
+
+def test_the_serving_page_lists_the_routes_and_names_that_there_are(served: Served) -> None:
+    text = (ROOT / "docs" / "serving.md").read_text()
+    for path in re.findall(r"`GET (/[a-z]*)`", text):
+        assert served.client.get(path).status_code == 200, path
+    (body,) = re.findall(r"/recommend -d '(.*)'", text)
+    answer = served.client.post("/recommend", content=body).json()
+    example = json.loads(text.split(f"'{body}'\n")[1].split("```")[0])
+    assert (list(example), list(example["items"][0])) == (list(answer), list(answer["items"][0]))
+    metrics = served.client.get("/metrics").text
+    for name in re.findall(r"`(cortex_rec_[a-z_]+)`", text):
+        assert name in metrics
