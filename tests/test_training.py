@@ -7,18 +7,119 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cortex_rec.arrays import pointers
+from cortex_rec import snapshot
+from cortex_rec.arrays import DAY, pointers
+from cortex_rec.config import CompleteJourneySource, Config, Graph, Retrieval
 from cortex_rec.config import LambdaRank as LambdaRankConfig
+from cortex_rec.encoding import encode
 from cortex_rec.errors import ArtifactError, EmptyTrainingSetError
+from cortex_rec.queries import ask
 from cortex_rec.ranking import lambdarank
 from cortex_rec.ranking.lambdarank import LambdaRank
 from cortex_rec.ranking.protocol import Ranker
-from cortex_rec.ranking.training import TrainingLists, groups, sample
+from cortex_rec.ranking.training import TrainingLists, build, groups, sample
+from cortex_rec.splits import Window, truth
+from cortex_rec.testing.evidence import AS_OF, unit_vectors
 from cortex_rec.testing.ranker_contract import RankerContract, small_lists
+from cortex_rec.testing.shop import small_shop
 
 CONFIG = LambdaRankConfig(trees=15, leaves=7, min_rows_in_leaf=10)
+RUN = Config(
+    name="training",
+    source=CompleteJourneySource(),
+    retrieval=Retrieval(graph=Graph(dimensions=8, steps=2, batch_size=64, negatives=16)),
+    ranking=LambdaRankConfig(negatives=12),
+)
 
 
 class TestLambdaRank(RankerContract):
     def fit(self, lists: Sequence[TrainingLists]) -> Ranker:
         return lambdarank.fit(lists, CONFIG, seed=7, threads=1)
+
+
+def test_a_sample_keeps_every_bought_candidate_and_so_many_others_of_each_list() -> None:
+    owner = np.repeat(np.arange(3), [10, 4, 6])
+    bought = np.isin(np.arange(20), [0, 7, 12, 13])
+    kept = sample(owner, bought, 3, np.random.default_rng(1))
+    assert np.all(np.diff(kept) > 0)
+    assert set(np.flatnonzero(bought)) <= set(kept)
+    assert np.bincount(owner[kept[~bought[kept]]]).tolist() == [3, 2, 3]
+
+
+def test_a_sample_of_others_is_drawn_evenly_and_again_the_same() -> None:
+    owner, bought = np.zeros(5, np.int64), np.array([True, False, False, False, False])
+    draws = [sample(owner, bought, 2, np.random.default_rng(seed)) for seed in range(400)]
+    assert all(len(draw) == 3 for draw in draws)
+    counts = np.bincount(np.concatenate(draws), minlength=5)
+    assert counts[0] == 400
+    assert np.all(np.abs(counts[1:] - 200) < 50)
+    assert np.array_equal(sample(owner, bought, 2, np.random.default_rng(3)), draws[3])
+
+
+def test_lists_without_a_candidate_are_no_group() -> None:
+    one = TrainingLists(("a",), np.zeros((3, 1), np.float32), np.zeros(3, bool), pointers(np.array([2, 0, 1])))
+    assert groups([one, one]).tolist() == [2, 1, 2, 1]
+
+
+def test_training_lists_are_saved_whole(tmp_path: Path) -> None:
+    lists = small_lists(0)
+    lists.save(tmp_path)
+    again = TrainingLists.load(tmp_path)
+    assert again.names == lists.names
+    assert all(getattr(again, name).tobytes() == getattr(lists, name).tobytes() for name in ("values", "bought", "pointer"))
+
+
+def test_a_feature_that_never_varies_is_not_learned_from() -> None:
+    lists = small_lists(0)
+    values = np.concatenate([lists.values, np.full((len(lists.values), 1), 3), np.full((len(lists.values), 1), np.nan)], axis=1)
+    more = TrainingLists((*lists.names, "always three", "never known"), values.astype(np.float32), lists.bought, lists.pointer)
+    assert lambdarank.fit([more], CONFIG, seed=7, threads=1).features == lists.names
+
+
+def test_windows_may_have_features_in_another_order_or_lack_some() -> None:
+    one, other = small_lists(0), small_lists(1)
+    turned = TrainingLists(other.names[::-1], np.ascontiguousarray(other.values[:, ::-1]), other.bought, other.pointer)
+    straight, mixed = (lambdarank.fit([one, each], CONFIG, seed=7, threads=1) for each in (other, turned))
+    assert mixed.booster.model_to_string() == straight.booster.model_to_string()
+    fewer = TrainingLists(other.names[:1], other.values[:, :1], other.bought, other.pointer)
+    assert lambdarank.fit([one, fewer], CONFIG, seed=7, threads=1).features == one.names
+
+
+def test_the_feature_that_tells_has_the_largest_gain() -> None:
+    importances = lambdarank.fit([small_lists(0)], CONFIG, seed=7, threads=1).importances()
+    assert importances[0][0] == "taste"
+    assert [gain for _, gain in importances] == sorted((gain for _, gain in importances), reverse=True)
+
+
+def test_nothing_bought_is_nothing_to_learn() -> None:
+    lists = small_lists(0)
+    with pytest.raises(EmptyTrainingSetError, match="none of the candidates of any training window was bought"):
+        lambdarank.fit([TrainingLists(lists.names, lists.values, ~lists.bought & False, lists.pointer)], CONFIG, seed=7, threads=1)
+
+
+@pytest.mark.parametrize("file", ["lambdarank.txt", "features.json"])
+@pytest.mark.parametrize("content", ["", "damaged", None])
+def test_a_missing_or_damaged_file_of_the_ranker_is_named(tmp_path: Path, file: str, content: str | None) -> None:
+    lambdarank.fit([small_lists(0)], CONFIG, seed=7, threads=1).save(tmp_path)
+    assert json.loads((tmp_path / "features.json").read_text(encoding="utf-8")) == list(small_lists(0).names)
+    if content is None:
+        (tmp_path / file).unlink()
+    else:
+        (tmp_path / file).write_text(content, encoding="utf-8")
+    with pytest.raises(ArtifactError, match="the ranker cannot be read"):
+        LambdaRank.load(tmp_path)
+
+
+def test_a_windows_lists_label_what_was_bought_in_it_among_what_would_have_been_served() -> None:
+    data = encode(small_shop())
+    window = Window(AS_OF - 7 * DAY, AS_OF)
+    fitted = snapshot.fit(data, unit_vectors(len(data.items), seed=7), RUN, as_of=window.start)
+    lists = build(fitted, data, window, RUN)
+    users, bought = truth(data.histories, window)
+    candidates = fitted.union.retrieve(ask(data.histories, users, window.start, len(data.items))).lists
+    found = sum(len(np.intersect1d(candidates[i], bought[i])) for i in range(len(users)))
+    assert lists.bought.sum() == found > 100
+    per_user = [lists.bought[start:end] for start, end in zip(lists.pointer[:-1], lists.pointer[1:], strict=True)]
+    assert len(per_user) == len(users)
+    assert max(np.count_nonzero(~own) for own in per_user) == RUN.ranking.negatives
+    assert build(fitted, data, window, RUN).values.tobytes() == lists.values.tobytes()
