@@ -50,8 +50,8 @@ door = Door(load_app)
 
 @bentoml.service(
     workers=1,
-    # Seconds until a request is given up with 504. BentoML keeps a timer this long for each request, and every full garbage
-    # collection walks them all: with its default of 60 they stall the requests of a fast route for 0.3 s.
+    # Seconds until a request is given up with 504. BentoML keeps a timer this long for each request, so it also bounds what
+    # full garbage collections walk; it does not end their stalls (docs/serving.md).
     traffic={"timeout": 5},
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
