@@ -1,0 +1,123 @@
+"""What others build on, by name: a change here is a change that users notice and belongs in the changelog."""
+
+import dataclasses
+import importlib
+import inspect
+from typing import Any
+
+import pytest
+
+import cortex_rec
+from cortex_rec import errors
+from cortex_rec.config import Config
+from cortex_rec.ranking.protocol import Ranker
+from cortex_rec.retrieval.protocol import Evidence, Retriever
+from cortex_rec.retrieval.union import REGISTRY
+
+
+def test_the_version_is_three_numbers() -> None:
+    assert [part.isdigit() for part in cortex_rec.__version__.split(".")] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("cortex_rec.config.load_config", "path, **overrides"),
+        ("cortex_rec.sources.read", "source, windows"),
+        ("cortex_rec.encoding.encode", "dataset"),
+        ("cortex_rec.embeddings.text.embed", "titles, config, *, cache, progress"),
+        ("cortex_rec.splits.windows", "config, histories"),
+        ("cortex_rec.splits.truth", "histories, window"),
+        ("cortex_rec.snapshot.fit", "encoded, text, config, *, as_of, start"),
+        ("cortex_rec.retrieval.union.fit", "evidence, config, *, start"),
+        ("cortex_rec.features.assemble.assemble", "queries, candidates, snapshot, catalogue"),
+        ("cortex_rec.ranking.training.build", "snapshot, encoded, window, config"),
+        ("cortex_rec.ranking.lambdarank.fit", "lists, config, *, seed, threads"),
+        ("cortex_rec.recommender.Recommender.load", "release"),
+        ("cortex_rec.recommender.Recommender.recommend", "self, requests"),
+        ("cortex_rec.recommender.Recommender.rank", "self, queries"),
+        ("cortex_rec.testing.shop.small_shop", "seed, users, items, weeks"),
+    ],
+)
+def test_a_public_function_takes_what_it_is_documented_to_take(name: str, parameters: str) -> None:
+    found = _find(name)
+    assert _said(inspect.signature(found)) == parameters
+    assert inspect.getdoc(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("cortex_rec.recommender.Request", "user items store n"),
+        ("cortex_rec.recommender.Recommendation", "item title score reasons"),
+        ("cortex_rec.recommender.Slate", "items fallback"),
+        ("cortex_rec.recommender.Recommender", "data snapshot ranker"),
+        ("cortex_rec.dataset.Dataset", "interactions items users promotions"),
+        ("cortex_rec.retrieval.protocol.Evidence", "histories statistics catalogue promotions text as_of seed"),
+        ("cortex_rec.queries.Queries", "histories users as_of store n_items"),
+        ("cortex_rec.features.assemble.Matrix", "lists names values"),
+    ],
+)
+def test_a_public_record_is_frozen_and_has_the_fields_it_is_documented_to_have(name: str, fields: str) -> None:
+    found = _find(name)
+    assert [field.name for field in dataclasses.fields(found)] == fields.split()
+    assert found.__dataclass_params__.frozen
+
+
+def test_the_seams_have_four_verbs_and_two() -> None:
+    assert _verbs(Retriever) == {"retrieve", "score", "save", "load"}
+    assert _verbs(Ranker) == {"score", "save", "load", "features"}
+    assert "n_items" in dir(Evidence)
+
+
+def test_the_registered_retrievers_are_these() -> None:
+    assert list(REGISTRY) == ["repeats", "copurchase", "graph", "vector", "popular", "favourites", "promoted"]
+
+
+def test_a_configuration_has_these_sections() -> None:
+    sections = "name seed threads source quality windows text retrieval ranking evaluation workspace releases"
+    assert list(Config.model_fields) == sections.split()
+
+
+def test_every_error_is_one_of_ours() -> None:
+    named = {name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, Exception)}
+    assert named >= {
+        "CortexRecError",
+        "ConfigError",
+        "DataError",
+        "EmptyTrainingSetError",
+        "GateFailed",
+        "ArtifactError",
+        "ReleaseNotFound",
+    }
+    assert all(issubclass(getattr(errors, name), errors.CortexRecError) for name in named)
+    assert named == set(errors.__doc__.replace("├──", " ").replace("└──", " ").split()) & named  # type: ignore[union-attr]
+
+
+def _find(name: str) -> Any:
+    parts = name.split(".")
+    for cut in range(len(parts) - 1, 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[cut:]:
+            found = inspect.getattr_static(found, part) if inspect.isclass(found) else getattr(found, part)
+        return found.__func__ if isinstance(found, classmethod) else found
+    raise AssertionError(name)
+
+
+def _said(signature: inspect.Signature) -> str:
+    names, star = [], False
+    for parameter in signature.parameters.values():
+        if parameter.name == "cls":
+            continue
+        if parameter.kind is parameter.KEYWORD_ONLY and not star:
+            names.append("*")
+            star = True
+        names.append(f"**{parameter.name}" if parameter.kind is parameter.VAR_KEYWORD else parameter.name)
+    return ", ".join(names)
+
+
+def _verbs(protocol: type) -> set[str]:
+    return {name for name in vars(protocol) if not name.startswith("_")}
