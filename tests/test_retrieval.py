@@ -123,7 +123,7 @@ def test_best_takes_positive_scores_only_and_breaks_ties_by_row() -> None:
     assert best(np.array([1.0, 0, 3, 3, -2]), 2, np.array([9, 8, 7, 6, 5], np.int32)).tolist() == [6, 7]
 
 
-@given(st.lists(st.integers(-2, 3), max_size=12), st.integers(1, 14))
+@given(st.lists(st.integers(-2, 3), max_size=40), st.integers(1, 40))
 def test_best_of_equal_scores_is_the_same_whatever_n(scores: list[int], n: int) -> None:
     values = np.array(scores, np.float64)
     assert best(values, n).tolist() == best(values, 99).tolist()[:n]

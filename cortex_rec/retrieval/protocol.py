@@ -84,9 +84,11 @@ def best(scores: Array, n: int, items: I32 | None = None) -> I32:
     """
     positive = np.flatnonzero(scores > 0)
     if len(positive) > n:
-        positive = positive[np.argpartition(-scores[positive], n - 1)[:n]]
+        # All that tie with the last one stay until they are sorted: which of them is kept must not be left to chance.
+        last = np.partition(scores[positive], len(positive) - n)[len(positive) - n]
+        positive = positive[scores[positive] >= last]
     rows = positive.astype(np.int32) if items is None else items[positive]
-    return rows[np.lexsort((rows, -scores[positive]))]
+    return rows[np.lexsort((rows, -scores[positive]))[:n]]
 
 
 def each(queries: Queries, answer: Callable[[int], I32]) -> Ragged:
