@@ -77,7 +77,7 @@ def _header(path: Path) -> tuple[list[str], str]:
     try:
         if path.suffix == ".parquet":
             return list(pl.read_parquet_schema(path)), ","
-        with (gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as file:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             first = file.readline().decode("utf-8-sig")
         if not first.strip():
             raise DataError(f"{path}: the file is empty; its first line must name the columns.", table=path.name)

@@ -16,8 +16,7 @@ def show_stages(stages: list[StageOutput]) -> None:
     if gates:
         create_table_artifact(key="gates", table=gates, description="Every rule that a table or a stage's output was held to.")
     seconds = [
-        {"stage": output.name, "seconds": output.seconds, "peak_rss_mb": output.peak_rss_mb, "cached": output.cached}
-        for output in stages
+        {"stage": output.name, "seconds": output.seconds, "peak_rss_mb": output.peak_rss_mb, "cached": output.cached} for output in stages
     ]
     create_table_artifact(key="stages", table=seconds, description="What each stage took when it last really ran.")
 

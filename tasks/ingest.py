@@ -14,9 +14,7 @@ def passing_trouble(task: Any, run: Any, state: Any) -> bool:
     return any(isinstance(cause, TimeoutError | ConnectionError | BlockingIOError) for cause in (error, getattr(error, "__cause__", None)))
 
 
-@stage_task(
-    name="ingest", timeout_seconds=60 * MINUTE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=passing_trouble
-)
+@stage_task(name="ingest", timeout_seconds=60 * MINUTE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=passing_trouble)
 def ingest(config: Config) -> StageOutput:
     """Read the source into one dataset."""
     from cortex_rec.sources.fingerprint import fingerprint

@@ -125,9 +125,7 @@ def test_a_changed_ranker_setting_repeats_only_what_depends_on_it(whole: tuple[P
     assert store.latest_id(folder / "releases") == again["release"]
 
 
-def test_a_run_that_fails_says_why_in_one_message_and_leaves_the_former_release(
-    whole: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
+def test_a_run_that_fails_says_why_in_one_message_and_leaves_the_former_release(whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     folder, _ = whole
     former = store.latest_id(folder / "releases")
     impossible = SLICE | {"windows": {"training": 2, "end": "2016-01-01"}}
