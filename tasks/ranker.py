@@ -18,7 +18,7 @@ def fit_ranker(config: Config, lists: Sequence[StageOutput]) -> StageOutput:
         from tasks.stage_gates import check_features
 
         windows = [TrainingLists.load(each.path) for each in lists]
-        gate = check_features(windows[0].names, [each.values for each in windows], quarantine=quarantine(config))
+        gate = check_features(windows, lambdarank.named(windows), quarantine=quarantine(config))
         save_rules(folder, gate.rules)
         lambdarank.fit(windows, config.ranking, seed=config.seed, threads=config.threads).save(folder)
 

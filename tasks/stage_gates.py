@@ -8,6 +8,8 @@ import numpy as np
 import polars as pl
 
 from cortex_rec.arrays import F32, Ragged
+from cortex_rec.ranking import lambdarank
+from cortex_rec.ranking.training import TrainingLists
 from tasks.gates import GateResult, check_table
 
 _NONE: Final = 0.0
@@ -40,35 +42,18 @@ def check_candidates(lists: Ragged, n_items: int, *, at_least: int, quarantine: 
     return check_table(frame, "candidates", allowance=_NONE, quarantine=quarantine, parameters={"at_least": at_least})
 
 
-def check_features(names: Sequence[str], matrices: Sequence[F32], *, quarantine: Path) -> GateResult:
+def check_features(lists: Sequence[TrainingLists], names: Sequence[str], *, quarantine: Path) -> GateResult:
     """Hold feature values to `expectations/features.json`.
 
     Parameters
     ----------
+    lists
+        Training lists, one a window. They are judged together, by name: a feature of the calendar is constant within a
+        window, and one that some window lacks counts as NaN there.
     names
-        One a column.
-    matrices
-        The (n, len(names)) values of every training window. They are judged together: a feature of the calendar is
-        constant within a window.
+        The features to judge.
     """
-    total = sum(len(matrix) for matrix in matrices)
-    rows = []
-    for column, name in enumerate(names):
-        nan = infinite = 0
-        lowest, highest = np.inf, -np.inf
-        for matrix in matrices:
-            values = matrix[:, column]
-            known = values[np.isfinite(values)]
-            here = int(np.isnan(values).sum())
-            nan, infinite = nan + here, infinite + len(values) - here - len(known)
-            if len(known):
-                lowest, highest = min(lowest, float(known.min())), max(highest, float(known.max()))
-        empty = lowest > highest
-        # Whether there is a NaN tells something too: it counts as one value.
-        distinct = (0 if empty else 1 if lowest == highest else 2) + (nan > 0)
-        rows.append(
-            (name, distinct, nan / max(total, 1), infinite, None if empty else lowest, None if empty else max(abs(lowest), abs(highest)))
-        )
+    rows = [(name, *_spread(lambdarank.column(lists, name))) for name in names]
     schema = {
         "feature": pl.String,
         "distinct": pl.Int64,
@@ -78,6 +63,19 @@ def check_features(names: Sequence[str], matrices: Sequence[F32], *, quarantine:
         "largest": pl.Float64,
     }
     return check_table(pl.DataFrame(rows, schema=schema, orient="row"), "features", allowance=_NONE, quarantine=quarantine)
+
+
+def _spread(values: F32) -> tuple[int, float, int, float | None, float | None]:
+    """Distinct values as far as two, the share of NaN, infinities, and the lowest and largest finite value."""
+    known = values[np.isfinite(values)]
+    nan = int(np.isnan(values).sum())
+    infinite = len(values) - nan - len(known)
+    share = nan / max(len(values), 1)
+    if len(known) == 0:
+        return int(nan > 0), share, infinite, None, None
+    lowest, highest = float(known.min()), float(known.max())
+    # Whether there is a NaN tells something too: it counts as one value.
+    return (1 if lowest == highest else 2) + (nan > 0), share, infinite, lowest, max(abs(lowest), abs(highest))
 
 
 def check_metrics(metrics: Mapping[str, Any], *, quarantine: Path) -> GateResult:

@@ -17,6 +17,7 @@ from cortex_rec.arrays import Ragged
 from cortex_rec.config import CompleteJourneySource, FilesSource, TableFiles, Windows
 from cortex_rec.dataset import Dataset, empty
 from cortex_rec.errors import GateFailed
+from cortex_rec.ranking.training import TrainingLists
 from cortex_rec.sources.known_by import known_by
 from tasks.gates import check_table
 from tasks.stage_gates import check_candidates, check_embeddings, check_features, check_metrics
@@ -194,10 +195,15 @@ def test_candidates_must_be_known_distinct_and_enough(tmp_path: Path) -> None:
         assert raised.value.rows == (1,)
 
 
+def features(**columns: np.ndarray) -> TrainingLists:
+    values = np.stack(list(columns.values()), axis=1).astype(np.float32)
+    return TrainingLists(tuple(columns), values, np.zeros(len(values), bool), np.array([0, len(values)]))
+
+
 def test_features_must_vary_be_finite_and_mostly_there(tmp_path: Path) -> None:
     good = np.random.default_rng(0).random((4_000, 2)).astype(np.float32)
     good[0, 1] = np.nan
-    assert check_features(["a", "b"], [good, good], quarantine=tmp_path).passed.height == 2
+    assert check_features([features(a=good[:, 0], b=good[:, 1])] * 2, ["a", "b"], quarantine=tmp_path).passed.height == 2
     for value, rows, rule in (
         (7.0, slice(None), "feature is not constant"),
         (np.nan, slice(1, None), "feature is rarely NaN"),
@@ -207,16 +213,27 @@ def test_features_must_vary_be_finite_and_mostly_there(tmp_path: Path) -> None:
         spoilt = good.copy()
         spoilt[rows, 1] = value
         with pytest.raises(GateFailed, match=rule) as raised:
-            check_features(["a", "b"], [spoilt], quarantine=tmp_path)
+            check_features([features(a=spoilt[:, 0], b=spoilt[:, 1])], ["a", "b"], quarantine=tmp_path)
         assert raised.value.rows == (1,)
         assert quarantined(tmp_path, "features")[0][3].startswith("b | ")
 
 
 def test_a_feature_of_the_calendar_is_judged_over_all_windows(tmp_path: Path) -> None:
-    weeks = [np.full((5, 1), week, np.float32) for week in (1, 2)]
-    assert check_features(["week"], weeks, quarantine=tmp_path).passed.height == 1
+    weeks = [features(week=np.full(5, week)) for week in (1, 2)]
+    assert check_features(weeks, ["week"], quarantine=tmp_path).passed.height == 1
     with pytest.raises(GateFailed, match="not constant"):
-        check_features(["week"], weeks[:1], quarantine=tmp_path)
+        check_features(weeks[:1], ["week"], quarantine=tmp_path)
+
+
+def test_a_feature_is_judged_by_its_name_wherever_a_window_has_it(tmp_path: Path) -> None:
+    wide, small = np.linspace(0, 1e12, 5), np.linspace(0, 1, 5)
+    turned = [features(small=small, wide=small), features(wide=small, small=wide)]
+    with pytest.raises(GateFailed, match="within range") as raised:
+        check_features(turned, ["wide", "small"], quarantine=tmp_path)
+    assert raised.value.rows == (1,), "it is `small` that leaves the range, in the second window"
+    lacking = [features(often=small), features(often=small, later=small)]
+    rows = check_features(lacking, ["often", "later"], quarantine=tmp_path).passed
+    assert rows.select("feature", "distinct", "nan_share").rows() == [("often", 2, 0.0), ("later", 3, 0.5)]
 
 
 @settings(max_examples=10, deadline=None)

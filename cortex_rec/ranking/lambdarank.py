@@ -82,15 +82,15 @@ def fit(lists: Sequence[TrainingLists], config: LambdaRankConfig, *, seed: int, 
     ------
     Burges 2010, From RankNet to LambdaRank to LambdaMART; Ke et al. 2017, LightGBM.
     """
-    names = tuple(dict.fromkeys(name for each in lists for name in each.names))
-    values = np.concatenate([_columns(each, names) for each in lists])
     bought = np.concatenate([each.bought for each in lists])
     if not bought.any():
         raise EmptyTrainingSetError(
             "ranker: none of the candidates of any training window was bought. Raise the retrievers' `n` or use more windows."
         )
-    informative = np.array([_varies(values[:, column]) for column in range(len(names))])
-    features = tuple(name for name, useful in zip(names, informative, strict=True) if useful)
+    features = informative(lists)
+    values = np.empty((len(bought), len(features)), np.float32)
+    for place, name in enumerate(features):
+        values[:, place] = column(lists, name)
     parameters = {
         "objective": "lambdarank",
         "lambdarank_truncation_level": config.truncation,
@@ -106,21 +106,28 @@ def fit(lists: Sequence[TrainingLists], config: LambdaRankConfig, *, seed: int, 
         "force_row_wise": True,
         "verbosity": -1,
     }
-    data = lgb.Dataset(values[:, informative], bought.astype(np.float32), group=groups(list(lists)), params=parameters, free_raw_data=True)
+    data = lgb.Dataset(values, bought.astype(np.float32), group=groups(list(lists)), params=parameters, free_raw_data=True)
     return LambdaRank(lgb.train(parameters, data, config.trees), features)
 
 
-def _columns(lists: TrainingLists, names: tuple[str, ...]) -> F32:
-    """The values under the given names, NaN for those that the window lacks."""
-    if lists.names == names:
-        return lists.values
-    result = np.full((len(lists.values), len(names)), np.nan, np.float32)
-    for column, name in enumerate(names):
-        if name in lists.names:
-            result[:, column] = lists.values[:, lists.names.index(name)]
-    return result
+def informative(lists: Sequence[TrainingLists]) -> tuple[str, ...]:
+    """Names of the features that tell something: over all windows together they take two values, of which NaN may be one."""
+    return tuple(name for name in named(lists) if _varies(column(lists, name)))
 
 
-def _varies(column: F32) -> bool:
-    known = column[~np.isnan(column)]
-    return len(known) > 0 and (len(known) < len(column) or bool(np.any(known != known[0])))
+def named(lists: Sequence[TrainingLists]) -> tuple[str, ...]:
+    """The feature names of all windows, in the order in which they are first met."""
+    return tuple(dict.fromkeys(name for each in lists for name in each.names))
+
+
+def column(lists: Sequence[TrainingLists], name: str) -> F32:
+    """(n,) float32 values of one feature over all windows, NaN where a window lacks it."""
+    missing = np.float32(np.nan)
+    return np.concatenate(
+        [each.values[:, each.names.index(name)] if name in each.names else np.full(len(each.values), missing) for each in lists]
+    )
+
+
+def _varies(values: F32) -> bool:
+    known = values[~np.isnan(values)]
+    return len(known) > 0 and (len(known) < len(values) or bool(np.any(known != known[0])))
