@@ -55,5 +55,10 @@ def line(stage: str, label: str = "") -> Iterator[Line]:
     CONSOLE.print(_row("=", "dim", stage, text, "unchanged") if ending.cached else _row("✓", "green", stage, text, seconds))
 
 
+def note(text: str) -> None:
+    """Say something worth knowing that is no failure, above the line of the stage that runs."""
+    CONSOLE.print(Text(f"  {text}", style="dim"))
+
+
 def _row(mark: str, style: str, stage: str, text: str, end: str) -> Text:
     return Text.assemble((f"{mark} ", style), (f"{stage:<11} ", "bold"), f"{text:<46} ", (f"{end:>10}", style))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
-from tasks.stage import MINUTE, Report, quarantine, run, save_rules, stage_task
+from tasks import progress
+from tasks.stage import GATES, MINUTE, Report, quarantine, run, save_rules, stage_task
 
 
 @stage_task(name="ranker", timeout_seconds=120 * MINUTE)
@@ -15,11 +16,18 @@ def fit_ranker(config: Config, lists: Sequence[StageOutput]) -> StageOutput:
     def write(folder: Path, report: Report) -> None:
         from cortex_rec.ranking import lambdarank
         from cortex_rec.ranking.training import TrainingLists
-        from tasks.stage_gates import check_features
+        from tasks.stage_gates import check_features, left_out
 
         windows = [TrainingLists.load(each.path) for each in lists]
-        gate = check_features(windows, lambdarank.named(windows), quarantine=quarantine(config))
-        save_rules(folder, gate.rules)
+        kept = lambdarank.informative(windows)
+        every = lambdarank.named(windows)
+        absent = [name for name in every if name not in kept]
+        gate = check_features(windows, kept, quarantine=quarantine(config))
+        save_rules(folder, [*gate.rules, left_out(absent, rows=len(every))])
+        if absent:
+            progress.note(
+                f"{len(absent)} of {len(every)} features never vary in this data and are left out: {GATES} names them"
+            )
         lambdarank.fit(windows, config.ranking, seed=config.seed, threads=config.threads).save(folder)
 
     part = {"ranking": config.ranking.model_dump(mode="json"), "seed": config.seed, "threads": config.threads}

@@ -51,7 +51,8 @@ def check_features(lists: Sequence[TrainingLists], names: Sequence[str], *, quar
         Training lists, one a window. They are judged together, by name: a feature of the calendar is constant within a
         window, and one that some window lacks counts as NaN there.
     names
-        The features to judge.
+        The features to judge: those that the ranker keeps, `lambdarank.informative`. A shop without stores or prices has
+        others that say nothing, and is no worse for it; `left_out` names them.
     """
     rows = [(name, *_spread(lambdarank.column(lists, name))) for name in names]
     schema = {
@@ -63,6 +64,12 @@ def check_features(lists: Sequence[TrainingLists], names: Sequence[str], *, quar
         "largest": pl.Float64,
     }
     return check_table(pl.DataFrame(rows, schema=schema, orient="row"), "features", allowance=_NONE, quarantine=quarantine)
+
+
+def left_out(absent: Sequence[str], *, rows: int) -> dict[str, Any]:
+    """What `gates.json` says of the features that the ranker does not keep: a rule that cannot fail, with all their names."""
+    told = {"table": "features", "rule": "feature varies, or is left out", "column": "feature", "level": "row"}
+    return told | {"rows": rows, "bad": len(absent), "first": ", ".join(absent), "passed": True}
 
 
 def _spread(values: F32) -> tuple[int, float, int, float | None, float | None]:

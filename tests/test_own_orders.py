@@ -1,0 +1,71 @@
+"""From a bare file of orders, with who, what and when only, to a release that answers; and how it looks on the terminal."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from cortex_rec.ranking import lambdarank
+from cortex_rec.ranking.training import TrainingLists
+from cortex_rec.releases import store
+from cortex_rec.testing.shop import small_shop
+
+TINY = {
+    "windows": {"training": 1},
+    "retrieval": {"graph": {"dimensions": 8, "steps": 3, "refresh_steps": 1, "batch_size": 256, "negatives": 32}},
+    "ranking": {"trees": 10, "leaves": 7, "min_rows_in_leaf": 5},
+    "evaluation": {"bootstrap_samples": 20},
+}
+
+
+def cortex_rec(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    command = [sys.executable, "-m", "cortex_rec.cli", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a run on three columns, and what the run said on stderr."""
+    folder: Path = tmp_path_factory.mktemp("own")
+    bare = small_shop().interactions.select(customer="user_id", sku="item_id", time="timestamp").unique(maintain_order=True)
+    bare.write_csv(folder / "orders.csv")
+    written = cortex_rec("init", "orders.csv", "--output", "shop.yaml", folder=folder)
+    assert written.returncode == 0, written.stderr
+    config = yaml.safe_load((folder / "shop.yaml").read_text())
+    (folder / "shop.yaml").write_text(yaml.safe_dump(config | TINY))
+    done = cortex_rec("train", "shop.yaml", folder=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stderr
+
+
+def test_orders_with_only_customer_sku_and_time_end_in_a_release_that_answers(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    assert store.verify(folder / "releases").manifest.data.users == 60
+    done = cortex_rec("recommend", "h004", "--n", "5", "--json", folder=folder)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    sold = set(pl.read_csv(folder / "orders.csv")["sku"])
+    assert told["fallback"] is None
+    assert len(told["items"]) == 5
+    assert {item["item_id"] for item in told["items"]} <= sold
+    assert all(item["reasons"] for item in told["items"])
+
+
+def test_features_that_the_data_cannot_fill_are_left_out_and_named(trained: tuple[Path, str]) -> None:
+    folder, said = trained
+    (gates,) = (folder / ".cortex" / "stages" / "ranker").glob("*/gates.json")
+    (rule,) = [rule for rule in json.loads(gates.read_text()) if rule["rule"] == "feature varies, or is left out"]
+    (window,) = [TrainingLists.load(path.parent) for path in (folder / ".cortex" / "stages" / "lists").glob("*/names.json")]
+    absent = rule["first"].split(", ")
+    assert (rule["bad"], rule["rows"]) == (len(absent), len(window.names))
+    assert set(absent) == set(window.names) - set(lambdarank.informative([window])) != set()
+    features = {feature.name for feature in store.open_release(folder / "releases").manifest.features}
+    assert features == set(window.names) - set(absent)
+    assert f"{len(absent)} of {len(window.names)} features never vary in this data and are left out" in said
