@@ -3,12 +3,16 @@
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import polars as pl
 
 from cortex_rec.arrays import I32, NO_ROW
 from cortex_rec.errors import ArtifactError
+
+#: Below so many ids a look-up each is faster than a join with the whole map: a request asks for a few.
+FEW: Final = 1_000
 
 
 class IdMap:
@@ -43,6 +47,8 @@ class IdMap:
 
     def rows(self, externals: Iterable[str] | pl.Series) -> I32:
         """Rows (n,) int32 of many ids, -1 where unknown or null."""
+        if isinstance(externals, Sequence) and len(externals) < FEW:
+            return np.array([self.row(external) for external in externals], np.int32)
         column = externals if isinstance(externals, pl.Series) else pl.Series(list(externals), dtype=pl.String)
         table = pl.DataFrame({"id": self.ids, "row": np.arange(len(self.ids), dtype=np.int32)})
         found = column.cast(pl.String).rename("id").to_frame().join(table, on="id", how="left", maintain_order="left")

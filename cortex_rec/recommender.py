@@ -13,7 +13,7 @@ import numpy as np
 from cortex_rec.arrays import F32, I32, I64, NO_ROW, Bool, Ragged, pointers
 from cortex_rec.encoding import Encoded
 from cortex_rec.errors import UnknownItem
-from cortex_rec.explanations import reasons
+from cortex_rec.explanations import NOTHING, reasons
 from cortex_rec.features.assemble import assemble
 from cortex_rec.histories import Histories
 from cortex_rec.queries import Queries, usual_store
@@ -121,6 +121,8 @@ class Recommender:
         return Queries(histories, users, self.snapshot.as_of, np.where(named == NO_ROW, usual, named), len(self.data.items))
 
     def _rows_of(self, items: Sequence[str]) -> I32:
+        if not items:
+            return NOTHING
         rows = self.data.items.rows(items)
         if np.any(rows == NO_ROW):
             unknown = items[int(np.argmax(rows == NO_ROW))]

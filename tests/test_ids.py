@@ -20,6 +20,17 @@ def test_rows_are_in_ascending_order_of_the_ids_whatever_the_columns_order() -> 
     assert ids.external([0, 1, 2]) == ["a", "b", "c"]
 
 
+def test_a_few_ids_are_looked_up_as_many_are_without_a_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = IdMap.of(pl.Series(["a", "b", "c"]))
+    asked = ["b", "x", "c", "b"]
+    many = ids.rows(asked * 1_000)
+    monkeypatch.delattr(pl.DataFrame, "join")
+    few = ids.rows(asked)
+    assert few.dtype == many.dtype == np.int32
+    assert few.tolist() == many[:4].tolist() == [1, NO_ROW, 2, 1]
+    assert (ids.rows([]).tolist(), ids.rows([]).dtype) == ([], np.int32)
+
+
 def test_numbers_become_text_ids() -> None:
     assert IdMap.of(pl.Series([10, 9])).external([0, 1]) == ["10", "9"]
 
