@@ -7,6 +7,7 @@ CortexRecError
 │   └── GateFailed         a data-quality suite allowed fewer bad rows than it found
 ├── ArtifactError          a file of a stage or of a release is missing, damaged or cannot be written
 │   └── ReleaseNotFound
+├── InvalidRequest         a request for recommendations that asks for the impossible
 ├── UnknownUser
 └── UnknownItem
 """
@@ -55,6 +56,10 @@ class ArtifactError(CortexRecError):
 
 class ReleaseNotFound(ArtifactError):
     """The release asked for is not in the store."""
+
+
+class InvalidRequest(CortexRecError):
+    """A request for recommendations asks for the impossible, such as no items."""
 
 
 class UnknownUser(CortexRecError):

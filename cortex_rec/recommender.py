@@ -12,7 +12,7 @@ import numpy as np
 
 from cortex_rec.arrays import F32, I32, I64, NO_ROW, Bool, Ragged, pointers
 from cortex_rec.encoding import Encoded
-from cortex_rec.errors import UnknownItem
+from cortex_rec.errors import InvalidRequest, UnknownItem
 from cortex_rec.explanations import NOTHING, reasons
 from cortex_rec.features.assemble import assemble
 from cortex_rec.histories import Histories
@@ -36,13 +36,22 @@ class Request:
     store
         External id of the store; the user's usual one when absent or unknown.
     n
-        How many items to recommend.
+        How many items to recommend, at least 1; fewer come when retrieval finds fewer.
+
+    Raises
+    ------
+    InvalidRequest
+        If `n` is below 1.
     """
 
     user: str | None = None
     items: tuple[str, ...] = ()
     store: str | None = None
     n: int = 10
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise InvalidRequest(f"n: {self.n} items cannot be recommended. Ask for at least 1.")
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ def test_every_error_is_one_of_ours() -> None:
         "GateFailed",
         "ArtifactError",
         "ReleaseNotFound",
+        "InvalidRequest",
     }
     assert all(issubclass(getattr(errors, name), errors.CortexRecError) for name in named)
     assert named == set(errors.__doc__.replace("├──", " ").replace("└──", " ").split()) & named  # type: ignore[union-attr]

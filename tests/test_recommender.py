@@ -12,7 +12,7 @@ from cortex_rec import snapshot, splits
 from cortex_rec.arrays import NO_ROW, Ragged
 from cortex_rec.config import CompleteJourneySource, Config, Graph, LambdaRank, Retrieval, Windows
 from cortex_rec.encoding import encode
-from cortex_rec.errors import UnknownItem
+from cortex_rec.errors import InvalidRequest, UnknownItem
 from cortex_rec.features.assemble import assemble
 from cortex_rec.queries import Queries, ask
 from cortex_rec.ranking import lambdarank, training
@@ -186,6 +186,12 @@ def test_an_unknown_store_is_answered_from_the_usual_one(recommender: Recommende
 def test_an_unknown_item_in_the_basket_is_named(recommender: Recommender) -> None:
     with pytest.raises(UnknownItem, match="item 'i999' is not in the catalogue"):
         recommender.recommend([Request(user="h004", items=("i000", "i999"))])
+
+
+@pytest.mark.parametrize("n", [0, -3])
+def test_less_than_one_item_cannot_be_asked_for(n: int) -> None:
+    with pytest.raises(InvalidRequest, match=rf"n: {n} items .* at least 1"):
+        Request(user="h004", n=n)
 
 
 def test_no_request_has_no_answer(recommender: Recommender) -> None:
