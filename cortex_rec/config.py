@@ -99,6 +99,18 @@ class Copurchase(Section):
     window_days: int = Field(default=182, ge=1)
 
 
+class Neighbours(Section):
+    """What households with the same tastes bought lately."""
+
+    n: int = Field(default=100, ge=1)
+    #: households that lend their latest purchases
+    k: int = Field(default=300, ge=1)
+    taste_half_life_days: float = Field(default=180, gt=0)
+    recent_half_life_days: float = Field(default=7, gt=0)
+    #: a purchase whose decayed weight is below this is forgotten: three weeks and a bit at a half-life of 7 days
+    least: float = Field(default=0.1, ge=0, lt=1)
+
+
 class Graph(Section):
     """LightGCN (He et al. 2020)."""
 
@@ -145,6 +157,7 @@ class Retrieval(Section):
 
     repeats: Repeats = Repeats()
     copurchase: Copurchase = Copurchase()
+    neighbours: Neighbours = Neighbours()
     graph: Graph = Graph()
     vector: Vector = Vector()
     popular: Popular = Popular()

@@ -103,6 +103,7 @@ def test_a_user_is_known_by_baskets_rhythm_and_taste_for_the_known() -> None:
             "user_lines_a_basket": 4 / 3,
             "user_items": 2,
             "user_repeat_share": 0.5,
+            "user_trial_share_28": 0.5,
             "user_discount": 0.125,
             # a costs 3 on average and b 4: (2 + 2 + 5) / 3 and 4 / 4 over four lines.
             "user_price_level": 1,
@@ -121,7 +122,7 @@ def test_someone_without_a_history_has_no_rhythm_and_no_baskets() -> None:
 
 
 def test_an_item_is_known_by_its_sales_trend_and_price() -> None:
-    found = item.features(LISTS, counts(*ROWS), CATALOGUE)
+    found = item.features(LISTS, counts(*ROWS))
     assert found["item_lines_7"][:4].tolist() == [1, 0, 0, 0]
     assert found["item_lines_28"][:4].tolist() == [3, 1, 1, 0]
     assert found["item_trend_short"][:4].tolist() == rounded(np.array([5 / 4, 1 / 2, 1 / 2, 1]))

@@ -141,8 +141,15 @@ def test_an_item_is_listed_since_its_first_and_idle_since_its_last_purchase() ->
 
 def test_the_gap_of_an_item_is_over_all_pairs_that_repeated() -> None:
     assert counts().gap_days.tolist() == [35, NAN, NAN, NAN]
-    # Their subcategory: 70 days in two intervals of u0, 6 days in one of u1.
-    assert counts().group_gap_days.tolist() == [pytest.approx(76 / 3), NAN]
+
+
+def test_an_item_knows_the_price_and_the_lines_of_its_subcategory() -> None:
+    assert counts().group_price.tolist() == [3.625, 3.625, NAN, NAN]
+    assert counts().group_lines.tolist() == [4, 4, 0, NAN]
+
+
+def test_a_trial_is_the_first_purchase_of_an_item_by_a_user() -> None:
+    assert counts().trials.tolist() == [[1, 1, 2], [1, 1, 1], [0, 0, 0], [0, 0, 0]]
 
 
 def test_the_repeat_share_is_shrunk_to_the_mean() -> None:
@@ -158,7 +165,9 @@ def test_prices_are_means_of_the_longest_and_the_shortest_span() -> None:
 
 def test_a_store_knows_its_own_lines_and_an_unknown_store_none() -> None:
     stores, items = np.array([0, 0, 1, NO_ROW], np.int32), np.array([0, 1, 1, 1], np.int32)
-    assert counts().in_store(stores, items).tolist() == [2, 0, 2, NAN]
+    lines, lately = counts().in_store(stores, items)
+    assert lines.tolist() == [2, 0, 2, NAN]
+    assert lately.tolist() == [1, 0, 2, NAN]
     assert counts().store_total.tolist() == [2, 2]
 
 

@@ -205,3 +205,18 @@ def test_faiss_answers_one_query_as_it_answers_many_however_many_threads_there_a
     finally:
         faiss.omp_set_num_threads(before)
     assert alone == [together[i].tolist() for i in range(16)]
+
+
+def test_a_neighbour_with_the_same_taste_lends_what_it_bought_lately_the_latest_first() -> None:
+    known = evidence(bought("u0", "a", 1), bought("u1", "a", 1), bought("u1", "d", 2), bought("u1", "c", 19))
+    retriever = REGISTRY["neighbours"].fit(known, CONFIG.neighbours)
+    found = retriever.retrieve(asked(known), 4)
+    assert [found[0].tolist(), found[1].tolist()] == [[2, 3, 0], [0]]
+    # One neighbour of each: its weight is one, and what it lends is decayed by a half every 7 days.
+    assert retriever.score(asked(known), found).tolist() == pytest.approx([2 ** (-1 / 7), 2 ** (-18 / 7), 2 ** (-19 / 7), 2 ** (-19 / 7)])
+
+
+def test_households_without_a_common_item_are_no_neighbours() -> None:
+    known = evidence(bought("u0", "a", 18), bought("u1", "c", 19))
+    found = REGISTRY["neighbours"].fit(known, CONFIG.neighbours).retrieve(asked(known), 4)
+    assert len(found.item) == 0

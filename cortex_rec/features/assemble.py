@@ -49,7 +49,7 @@ def assemble(queries: Queries, candidates: Candidates, snapshot: Snapshot, catal
         **pair.item_features(queries, lists, statistics),
         **pair.group_features(queries, lists, catalogue),
         **user.features(queries, lists, statistics),
-        **item.features(lists, statistics, catalogue),
+        **item.features(lists, statistics),
         **item.in_store(queries, lists, statistics),
         **item.on_offer(queries, lists, snapshot.promotions, len(statistics.store_total)),
         **item.calendar(queries, lists),

@@ -4,54 +4,53 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from cortex_rec.arrays import F32, I64, Array, Bool, Ragged, ratio
-from cortex_rec.catalogue import Catalogue, Promotions
+from cortex_rec.arrays import F32, I64, Array, Bool, Ragged
+from cortex_rec.catalogue import Promotions
 from cortex_rec.features.statistics import Statistics
 from cortex_rec.queries import Queries
 
 
-def features(lists: Ragged, statistics: Statistics, catalogue: Catalogue) -> dict[str, F32]:
-    """Popularity in several windows and its trend, age, habit of being bought again, price against its usual and its group's."""
-    week, month, quarter = statistics.lines.T
-    group = catalogue.codes["subcategory"]
-    width = int(group.max(initial=-1)) + 2
-    known = np.isfinite(statistics.price)
-    usual = ratio(np.bincount(group[known] % width, statistics.price[known], width), np.bincount(group[known] % width, minlength=width))
-    in_group = np.bincount(group % width, month, width)
+def features(lists: Ragged, statistics: Statistics) -> dict[str, F32]:
+    """Popularity in several windows and its trend, who tried it lately, habit of buying again, price against its usual and its group's."""
+    item = lists.item
+    week, month, quarter = statistics.lines[item].T
+    price, recent_price = statistics.price[item], statistics.recent_price[item]
     columns: dict[str, Array] = {
         "item_lines_7": week,
         "item_lines_28": month,
         "item_lines_91": quarter,
-        "item_buyers_7": statistics.buyers[:, 0],
-        "item_buyers_28": statistics.buyers[:, 1],
-        "item_buyers_91": statistics.buyers[:, 2],
+        "item_buyers_7": statistics.buyers[item, 0],
+        "item_buyers_28": statistics.buyers[item, 1],
+        "item_buyers_91": statistics.buyers[item, 2],
+        "item_trials_7": statistics.trials[item, 0],
+        "item_trials_28": statistics.trials[item, 1],
         "item_trend_short": (4 * week + 1) / (month + 1),
         "item_trend_long": (3.25 * month + 1) / (quarter + 1),
-        "item_days_listed": statistics.days_listed,
-        "item_days_idle": statistics.days_idle,
-        "item_repeat_share": statistics.repeat_share,
-        "item_gap": statistics.gap_days,
-        "item_price": statistics.price,
-        "item_price_change": statistics.recent_price / np.maximum(statistics.price, 0.01),
-        "item_price_in_group": statistics.price / np.maximum(usual[group % width], 0.01),
-        "item_discount": statistics.discount,
-        "item_recent_discount": statistics.recent_discount,
-        "item_share_of_group": month / np.maximum(in_group[group % width], 1),
+        "item_days_listed": statistics.days_listed[item],
+        "item_days_idle": statistics.days_idle[item],
+        "item_repeat_share": statistics.repeat_share[item],
+        "item_gap": statistics.gap_days[item],
+        "item_price": price,
+        "item_price_change": recent_price / np.maximum(price, 0.01),
+        "item_price_in_group": price / np.maximum(statistics.group_price[item], 0.01),
+        "item_discount": statistics.discount[item],
+        "item_recent_discount": statistics.recent_discount[item],
+        "item_share_of_group": month / np.maximum(statistics.group_lines[item], 1),
     }
-    return {name: values.astype(np.float32)[lists.item] for name, values in columns.items()}
+    return {name: values.astype(np.float32) for name, values in columns.items()}
 
 
 def in_store(queries: Queries, lists: Ragged, statistics: Statistics) -> dict[str, F32]:
-    """What the user's store sells of it, and whether that is more than elsewhere."""
-    store = queries.store[lists.owner]
-    lines = statistics.in_store(store, lists.item)
+    """What the user's store sells of it, lately too, and whether that is more than elsewhere."""
     if len(statistics.store_total) == 0:
         return {}
+    store = queries.store[lists.owner]
+    lines, lately = statistics.in_store(store, lists.item)
     local = lines / np.maximum(statistics.store_total[store], 1)
-    total = np.maximum(statistics.lines[:, 1].sum(), 1)
-    everywhere = statistics.lines[lists.item, 1] / total
+    everywhere = statistics.lines[lists.item, 1] / np.maximum(statistics.store_total.sum(), 1)
     return {
         "store_lines": lines,
+        "store_lines_7": lately,
         "store_share": local.astype(np.float32),
         "store_lift": ((local + 1e-6) / (everywhere + 1e-6)).astype(np.float32),
     }

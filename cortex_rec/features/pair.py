@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cortex_rec.arrays import F32, F64, I64, Array, Ragged
+from cortex_rec.arrays import DAY, F32, F64, I64, Array, Ragged, sums
 from cortex_rec.catalogue import GROUPS, Catalogue
 from cortex_rec.features.groups import group, mean_of
 from cortex_rec.features.statistics import Statistics
@@ -50,7 +50,9 @@ def group_features(queries: Queries, lists: Ragged, catalogue: Catalogue) -> dic
     result: dict[str, F32] = {}
     owner = lists.owner
     total = np.bincount(queries.histories.owner, np.exp2(-queries.age / 60), len(queries))
-    own = _gather(decay(queries.items, queries, 60), queries.items.find(owner, lists.item), missing=0.0)
+    pairs = queries.items
+    own = _gather(decay(pairs, queries, 60), pairs.find(owner, lists.item), missing=0.0)
+    tried = (queries.as_of - pairs.first <= 28 * DAY).astype(np.float64)
     for name in GROUPS:
         code = catalogue.codes[name]
         groups = group(queries.histories, code[queries.histories.item], int(code.max(initial=-1)) + 1)
@@ -63,6 +65,10 @@ def group_features(queries: Queries, lists: Ragged, catalogue: Catalogue) -> dic
         result[f"{name}_gap"] = _gather(when.gap, entry)
         result[f"{name}_due"] = _gather(when.due, entry)
         result[f"{name}_lines_28"] = _gather(recent(groups, queries, 28), entry)
+        of_pair = groups.find(pairs.owner, code[pairs.member])
+        grouped = of_pair >= 0
+        result[f"{name}_items"] = _gather(np.bincount(of_pair[grouped], minlength=len(groups)), entry)
+        result[f"{name}_trials_28"] = _gather(sums(of_pair[grouped], tried[grouped], len(groups)), entry)
         result[f"{name}_own_share"] = (own / np.maximum(_gather(weight, entry), 1e-9)).astype(np.float32)
     return result
 

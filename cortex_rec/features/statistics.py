@@ -32,10 +32,12 @@ class Statistics:
         (n_items,) mean in the longest span.
     recent_price, recent_discount
         (n_items,) mean in the shortest span.
-    group_gap_days
-        (n_subcategories,) as `gap_days`.
-    store_key, store_lines
-        Lines of an item in a store in the middle span, at ascending `store * n_items + item`.
+    group_price, group_lines
+        (n_items,) mean price of the items of its subcategory, and the subcategory's lines in the middle span.
+    trials
+        (n_items, len(SPANS)) numbers of users who bought it for the first time in the last days.
+    store_key, store_lines, store_lines_lately
+        Lines of an item in a store in the middle and in the shortest span, at ascending `store * n_items + item`.
     store_total
         (n_stores,) lines of a store in the middle span.
     """
@@ -50,9 +52,12 @@ class Statistics:
     discount: F32
     recent_price: F32
     recent_discount: F32
-    group_gap_days: F32
+    group_price: F32
+    group_lines: F32
+    trials: F32
     store_key: I64
     store_lines: F32
+    store_lines_lately: F32
     store_total: F32
 
     def save(self, path: Path) -> None:
@@ -62,14 +67,16 @@ class Statistics:
     def load(cls, path: Path) -> "Statistics":
         return cls(**load_arrays(path))
 
-    def in_store(self, store: I32, item: I32) -> F32:
-        """(n,) float32 lines of each item in each store in the middle span; NaN where the store is unknown."""
-        wanted = store.astype(np.int64) * len(self.price) + item
+    def in_store(self, store: I32, item: I32) -> tuple[F32, F32]:
+        """(n,) float32 lines of each item in each store in the middle and in the shortest span; NaN where the store is unknown."""
+        unknown = np.full(len(item), np.nan, np.float32)
         if len(self.store_key) == 0:
-            return np.full(len(item), np.nan, np.float32)
+            return unknown, unknown
+        wanted = store.astype(np.int64) * len(self.price) + item
         at = np.minimum(np.searchsorted(self.store_key, wanted), len(self.store_key) - 1)
-        found = np.where(self.store_key[at] == wanted, self.store_lines[at], np.float32(0))
-        return np.where(store >= 0, found, np.float32(np.nan)).astype(np.float32)
+        found = self.store_key[at] == wanted
+        lines, lately = (np.where(found, counted[at], np.float32(0)) for counted in (self.store_lines, self.store_lines_lately))
+        return np.where(store >= 0, lines, unknown), np.where(store >= 0, lately, unknown)
 
 
 def fit(histories: Histories, subcategory: I32, n_items: int, n_stores: int, *, as_of: int) -> Statistics:
@@ -103,7 +110,15 @@ def fit(histories: Histories, subcategory: I32, n_items: int, n_stores: int, *, 
     middle = (age <= SPANS[1]) & (stores >= 0)
     store_key, store_lines = np.unique(stores[middle] * n_items + by_item[middle], return_counts=True)
 
-    subcategories = group(histories, subcategory[histories.item], max(int(subcategory.max(initial=-1)) + 1, 1))
+    lately_key = stores[middle & (age <= SPANS[0])] * n_items + by_item[middle & (age <= SPANS[0])]
+    lately = np.bincount(np.searchsorted(store_key, lately_key), minlength=len(store_key))
+    first_age = (as_of - pairs.first) / DAY
+    trials = np.stack([np.bincount(pairs.member[first_age <= span], minlength=n_items) for span in SPANS], axis=1)
+
+    price = _mean(histories.item, histories.price, age <= SPANS[2], n_items)
+    width = int(subcategory.max(initial=-1)) + 2
+    own_group, priced = subcategory % width, np.isfinite(price)
+    group_price = ratio(sums(own_group[priced], price[priced], width), np.bincount(own_group[priced], minlength=width))
     return Statistics(
         lines.astype(np.float32),
         buyers.astype(np.float32),
@@ -111,13 +126,16 @@ def fit(histories: Histories, subcategory: I32, n_items: int, n_stores: int, *, 
         _where(sold, (as_of - last) / DAY),
         ((twice + 10 * mean_share) / (once + 10)).astype(np.float32),
         _gap(pairs.member, (pairs.last - pairs.first) / DAY, pairs.baskets - 1, n_items),
-        _mean(histories.item, histories.price, age <= SPANS[2], n_items),
+        price,
         _mean(histories.item, histories.discount, age <= SPANS[2], n_items),
         _mean(histories.item, histories.price, age <= SPANS[0], n_items),
         _mean(histories.item, histories.discount, age <= SPANS[0], n_items),
-        _gap(subcategories.member, (subcategories.last - subcategories.first) / DAY, subcategories.baskets - 1, subcategories.width),
+        _where(subcategory >= 0, group_price[own_group]),
+        _where(subcategory >= 0, sums(own_group, lines[:, 1], width)[own_group]),
+        trials.astype(np.float32),
         store_key,
         store_lines.astype(np.float32),
+        lately.astype(np.float32),
         np.bincount(stores[middle], minlength=n_stores).astype(np.float32),
     )
 

@@ -27,6 +27,7 @@ def features(queries: Queries, lists: Ragged, statistics: Statistics) -> dict[st
         "user_lines_a_basket": ratio(lines, baskets),
         "user_items": distinct,
         "user_repeat_share": 1 - ratio(distinct, lines),
+        "user_trial_share_28": ratio(_trials(queries, 28), np.bincount(owner[queries.age <= 28], minlength=n)),
         "user_discount": _mean(histories.discount, owner, n),
         "user_price_level": _mean(histories.price / np.maximum(statistics.price[histories.item], 0.01), owner, n),
         "user_price": _mean(histories.price, owner, n),
@@ -42,6 +43,12 @@ def _bounds(queries: Queries) -> tuple[F64, F64]:
     first[some] = (queries.as_of - time[pointer[:-1][some]]) / DAY
     last[some] = (queries.as_of - time[pointer[1:][some] - 1]) / DAY
     return first, last
+
+
+def _trials(queries: Queries, days: float) -> F64:
+    """(n,) float64 items that each user bought for the first time in the last days."""
+    lately = queries.as_of - queries.items.first <= days * DAY
+    return np.bincount(queries.items.owner[lately], minlength=len(queries)).astype(np.float64)
 
 
 def _mean(values: Array, owner: Array, n: int) -> F64:

@@ -10,7 +10,7 @@ import numpy as np
 from cortex_rec.arrays import F32, Ragged, load_arrays, save_arrays
 from cortex_rec.config import Retrieval
 from cortex_rec.queries import Queries
-from cortex_rec.retrieval import copurchase, favourites, graph, popular, repeats, vector
+from cortex_rec.retrieval import copurchase, favourites, graph, neighbours, popular, repeats, vector
 from cortex_rec.retrieval.protocol import Evidence, Fit, Retriever
 
 
@@ -25,6 +25,7 @@ class Registered(NamedTuple):
 REGISTRY: Final[Mapping[str, Registered]] = {
     "repeats": Registered(repeats.fit, repeats.Repeats),
     "copurchase": Registered(copurchase.fit, copurchase.Copurchase),
+    "neighbours": Registered(neighbours.fit, neighbours.Neighbours),
     "graph": Registered(graph.fit, graph.Graph),
     "vector": Registered(vector.fit, vector.Vector),
     "popular": Registered(popular.fit, popular.Popular),
