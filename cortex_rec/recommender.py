@@ -148,12 +148,18 @@ class Recommender:
         external = self.data.items.external(items)
         titles = [self.data.catalogue.titles[item] for item in items]
         chosen = (Recommendation(*entry) for entry in zip(external, titles, map(float, scores), why, strict=True))
-        return Slate(tuple(chosen), self._fallback(request, queries, i))
+        return Slate(tuple(chosen), self._fallback(request, queries, i, basket))
 
-    def _fallback(self, request: Request, queries: Queries, i: int) -> str | None:
-        if queries.users[i] != NO_ROW and queries.histories.pointer[i + 1] > queries.histories.pointer[i]:
+    def _fallback(self, request: Request, queries: Queries, i: int, basket: I32) -> str | None:
+        lines = int(queries.histories.pointer[i + 1] - queries.histories.pointer[i])
+        if queries.users[i] != NO_ROW and lines > len(basket):
             return None
-        who = "no user given" if request.user is None else f"user {request.user!r} is unknown to this release"
+        if request.user is None:
+            who = "no user given"
+        elif queries.users[i] == NO_ROW:
+            who = f"user {request.user!r} is unknown to this release"
+        else:
+            who = f"no purchase of user {request.user!r} is known to this release"
         return f"{who}: answered from the items in the basket" if request.items else f"{who}: answered with what is popular"
 
 

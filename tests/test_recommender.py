@@ -160,6 +160,14 @@ def test_who_is_not_known_gets_an_answer_that_says_so(recommender: Recommender, 
     assert len(slate.items) == 10
 
 
+def test_a_known_user_without_purchases_is_not_called_unknown(recommender: Recommender) -> None:
+    later = recommender.data.histories.time + 400 * 86_400
+    early = replace(recommender, data=replace(recommender.data, histories=replace(recommender.data.histories, time=later)))
+    plain, with_basket = early.recommend([Request(user="h004"), Request(user="h004", items=("i000",))])
+    assert plain.fallback == "no purchase of user 'h004' is known to this release: answered with what is popular"
+    assert with_basket.fallback == "no purchase of user 'h004' is known to this release: answered from the items in the basket"
+
+
 def test_without_a_history_the_answer_is_the_stores_best_sellers_in_their_order(recommender: Recommender) -> None:
     bought = small_shop().interactions.filter(
         recommender.snapshot.as_of - small_shop().interactions["timestamp"].dt.epoch("s") <= 28 * 86_400
