@@ -69,10 +69,17 @@ class Windows(Section):
     """Where in time training, validation and test lie. The test window is the last one before `end`."""
 
     days: int = Field(default=7, ge=1)
-    #: exclusive end of the test window; midnight after the last purchase when absent
+    #: exclusive end of the test window, in the shop's own time; midnight after the last purchase when absent
     end: datetime | None = None
     #: how many windows before the test window the ranker learns from
     training: int = Field(default=6, ge=1)
+
+    @field_validator("end")
+    @classmethod
+    def _naive(cls, end: datetime | None) -> datetime | None:
+        if end is not None and end.tzinfo is not None:
+            raise ValueError(f"has an offset; times are the shop's own wall clock, so write it without, as {end:%Y-%m-%d %H:%M:%S}")
+        return end
 
 
 class TextEmbedding(Section):

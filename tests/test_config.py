@@ -1,5 +1,6 @@
 """One YAML file describes a run: defaults that work, and for every fault its key and the way out."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +172,10 @@ def test_a_configuration_cannot_be_changed_after_it_was_read(tmp_path: Path) -> 
 def test_a_written_out_configuration_reads_back_the_same() -> None:
     config = Config.model_validate(GOOD)
     assert Config.model_validate(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize("end", ["2018-01-01T00:00:00+02:00", "2018-01-01T00:00:00Z", datetime(2018, 1, 1, tzinfo=UTC)])
+def test_an_offset_in_a_moment_is_refused_since_times_are_the_shops_own(tmp_path: Path, end: Any) -> None:
+    with pytest.raises(ConfigError, match=r"`windows\.end`.*has an offset.* 2018-01-01 00:00:00"):
+        load_config(write(tmp_path, with_value("windows.end", end)))
+    assert load_config(write(tmp_path, with_value("windows.end", "2018-01-01 00:00:00"))).windows.end == datetime(2018, 1, 1)
