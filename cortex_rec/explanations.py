@@ -62,13 +62,13 @@ class _Facts:
         if entry is None:
             return
         pairs = self.queries.items
-        ago = _days((self.queries.as_of - int(pairs.last[entry])) / DAY)
+        ago = _ago((self.queries.as_of - int(pairs.last[entry])) / DAY)
         baskets = int(pairs.baskets[entry])
         if baskets == 1:
-            yield f"you bought it once, {ago} ago"
+            yield f"you bought it once, {ago}"
         else:
             gap = (int(pairs.last[entry]) - int(pairs.first[entry])) / DAY / (baskets - 1)
-            yield f"you bought it {baskets} times, about every {_days(gap).removeprefix('a ')}, last {ago} ago"
+            yield f"you bought it {baskets} times, {_every(gap)}, last {ago}"
 
     def _offer(self, item: int) -> Iterator[str]:
         where = [name for name, offered in (("on display", self.displayed), ("in the mailer", self.mailed)) if item in offered]
@@ -93,7 +93,9 @@ class _Facts:
 
     def _others(self, item: int) -> str:
         sold = int(self.snapshot.statistics.lines[item, 1])
-        return f"sold {sold:,} times in the last four weeks" if sold else "in the catalogue, not sold in the last four weeks"
+        if sold == 0:
+            return "in the catalogue, not sold in the last four weeks"
+        return f"sold {'once' if sold == 1 else f'{sold:,} times'} in the last four weeks"
 
 
 def _baskets_by_group(histories: Histories, i: int, code: I32, *, unbought: bool) -> I64:
@@ -106,9 +108,17 @@ def _baskets_by_group(histories: Histories, i: int, code: I32, *, unbought: bool
     return np.bincount(pairs % max(width, 1), minlength=width)
 
 
-def _days(days: float) -> str:
-    """Days as a person says them."""
+def _ago(days: float) -> str:
+    """How long ago, as a person says it."""
     rounded = round(days)
     if rounded < 1:
-        return "a few hours"
-    return "a day" if rounded == 1 else f"{rounded} days"
+        return "in the past day"
+    return "a day ago" if rounded == 1 else f"{rounded} days ago"
+
+
+def _every(days: float) -> str:
+    """A rhythm, as a person says it."""
+    rounded = round(days)
+    if rounded < 1:
+        return "more than once a day"
+    return "about every day" if rounded == 1 else f"about every {rounded} days"

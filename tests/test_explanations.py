@@ -2,12 +2,17 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
+from cortex_rec.arrays import DAY
+from cortex_rec.explanations import reasons
+from cortex_rec.queries import ask
 from cortex_rec.recommender import Recommender, Request
 from cortex_rec.releases.store import open_release
 from cortex_rec.testing.release import small_release
@@ -26,10 +31,14 @@ def recommender(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
     return Recommender.load(open_release(root, small_release(root, seed=0).id).path)
 
 
-def said(moments: timedelta) -> str:
-    """A span as a reason says it."""
-    days = round(moments / timedelta(days=1))
-    return "a few hours" if days < 1 else "a day" if days == 1 else f"{days} days"
+def ago_is(said: str, span: timedelta) -> bool:
+    days = round(span / timedelta(days=1))
+    return said == ("in the past day" if days < 1 else "a day ago" if days == 1 else f"{days} days ago")
+
+
+def every_is(said: str, span: timedelta) -> bool:
+    days = round(span / timedelta(days=1))
+    return said == ("more than once a day" if days < 1 else "about every day" if days == 1 else f"about every {days} days")
 
 
 def own(request: Request, item: str) -> pl.DataFrame:
@@ -38,13 +47,13 @@ def own(request: Request, item: str) -> pl.DataFrame:
 
 def bought_once(request: Request, item: str, ago: str) -> bool:
     lines = own(request, item)
-    return lines["basket_id"].n_unique() == 1 and ago == said(AS_OF - lines["timestamp"][0])
+    return lines["basket_id"].n_unique() == 1 and ago_is(ago, AS_OF - lines["timestamp"][0])
 
 
 def bought_often(request: Request, item: str, times: str, every: str, ago: str) -> bool:
     moments = own(request, item).unique("basket_id").sort("timestamp")["timestamp"]
     gap = (moments[-1] - moments[0]) / (len(moments) - 1)
-    return (int(times), every, ago) == (len(moments), said(gap).removeprefix("a "), said(AS_OF - moments[-1]))
+    return int(times) == len(moments) and every_is(every, gap) and ago_is(ago, AS_OF - moments[-1])
 
 
 def on_offer(request: Request, item: str, where: str) -> bool:
@@ -77,21 +86,21 @@ def bought_of_group(request: Request, item: str, name: str, times: str) -> bool:
 
 def sold(request: Request, item: str, times: str) -> bool:
     lines = BOUGHT.filter((pl.col("item_id") == item) & (pl.col("timestamp") >= AS_OF - timedelta(days=28)))
-    return int(times.replace(",", "")) == lines.height
+    return times == ("once" if lines.height == 1 else f"{lines.height:,} times")
 
 
 def not_sold(request: Request, item: str) -> bool:
-    return sold(request, item, "0")
+    return sold(request, item, "0 times")
 
 
 TRUE_WHEN: dict[str, Callable[..., bool]] = {
-    r"you bought it once, (.+) ago": bought_once,
-    r"you bought it (\d+) times, about every (.+), last (.+) ago": bought_often,
+    r"you bought it once, (.+)": bought_once,
+    r"you bought it (\d+) times, (.+), last (.+)": bought_often,
     r"(.+) in your store this week": on_offer,
     r"goes with (.+), which you bought": goes_with_bought,
     r"goes with (.+), which is in your basket": goes_with_basket,
     r"you bought (.+) (\d+) times": bought_of_group,
-    r"sold ([\d,]+) times in the last four weeks": sold,
+    r"sold (once|[\d,]+ times) in the last four weeks": sold,
     r"in the catalogue, not sold in the last four weeks": not_sold,
 }
 
@@ -127,3 +136,33 @@ def test_what_lies_in_the_basket_is_not_said_to_be_bought(recommender: Recommend
 def test_someone_of_whom_nothing_is_known_hears_how_it_sells(recommender: Recommender) -> None:
     (slate,) = recommender.recommend([Request(n=5)])
     assert all(reasons[0].startswith("sold ") for reasons in (item.reasons for item in slate.items))
+
+
+@pytest.mark.parametrize(
+    ("days", "ago", "every"),
+    [
+        (0.3, "in the past day", "more than once a day"),
+        (1.2, "a day ago", "about every day"),
+        (6.6, "7 days ago", "about every 7 days"),
+    ],
+)
+def test_a_span_reads_as_a_person_says_it(recommender: Recommender, days: float, ago: str, every: str) -> None:
+    queries = ask(recommender.data.histories, np.array([3], np.int32), recommender.snapshot.as_of, len(recommender.data.items))
+    pairs = queries.items
+    once, often = np.flatnonzero(pairs.baskets == 1)[0], np.flatnonzero(pairs.baskets == 2)[0]
+    last, first = np.copy(pairs.last), np.copy(pairs.first)
+    last[:] = queries.as_of - round(days * DAY)
+    first[:] = last - round(days * DAY)
+    queries.__dict__["items"] = replace(pairs, last=last, first=first)  # where `cached_property` keeps it
+    why = reasons(0, pairs.member[[once, often]], queries, recommender.snapshot, recommender.data)
+    assert why[0][0] == f"you bought it once, {ago}"
+    assert why[1][0] == f"you bought it 2 times, {every}, last {ago}"
+
+
+@pytest.mark.parametrize(("lines", "said"), [(1, "sold once"), (2, "sold 2 times"), (1_234, "sold 1,234 times")])
+def test_how_often_it_sold_reads_as_a_person_says_it(recommender: Recommender, lines: int, said: str) -> None:
+    statistics = recommender.snapshot.statistics
+    counted = replace(statistics, lines=np.full_like(statistics.lines, lines))
+    changed = replace(recommender, snapshot=replace(recommender.snapshot, statistics=counted))
+    (slate,) = changed.recommend([Request(n=1)])
+    assert slate.items[0].reasons[0] == f"{said} in the last four weeks"
