@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -127,7 +126,8 @@ def serve(
     store.verify(releases)
     environment = os.environ | {"CORTEX_REC_RELEASES": str(releases.resolve()), "BENTOML_DO_NOT_TRACK": "True"}
     command = [sys.executable, "-m", "bentoml", "serve", "bentos.service:Recommendations", "--host", host, "--port", str(port)]
-    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
+    sys.stdout.flush()
+    os.execve(sys.executable, command, environment)  # a child would not hear the SIGTERM that is sent to us
 
 
 @app.command(epilog="Example:  cortex-rec init orders.csv.gz --output configs/my_shop.yaml")

@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +51,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def own_command(port: int) -> list[str]:
+    return [sys.executable, "-m", "cortex_rec.cli", "serve", "--port", str(port)]
+
+
 @contextmanager
-def serving(releases: Path, folder: Path) -> Iterator[Served]:
+def serving(releases: Path, folder: Path, command: Callable[[int], list[str]] = command) -> Iterator[Served]:
     """Serve until the block ends; the log and BentoML's home are in `folder`."""
     port, log = free_port(), folder / "service.log"
     variables = environment(releases) | {"BENTOML_HOME": str(folder / "bentoml")}

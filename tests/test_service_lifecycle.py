@@ -1,12 +1,13 @@
 """The service before it is ready, when something breaks, and when it is told to end."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-from serving import serving
+from serving import command, own_command, serving
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -69,8 +70,9 @@ def test_a_defect_is_answered_as_one_and_counted(release: Release, monkeypatch: 
     assert 'cortex_rec_requests_total{route="/api/recommend/{user_id}",status="500"} 1.0' in client.get("/metrics").text
 
 
-def test_told_to_end_it_ends_and_leaves_nothing_behind(release: Release, tmp_path: Path) -> None:
-    with serving(release.path.parent, tmp_path) as served:
+@pytest.mark.parametrize("start", [command, own_command], ids=["bentoml serve", "cortex-rec serve"])
+def test_told_to_end_it_ends_and_leaves_nothing_behind(release: Release, tmp_path: Path, start: Callable[[int], list[str]]) -> None:
+    with serving(release.path.parent, tmp_path, start) as served:
         worker = psutil.Process(served.worker())
         assert served.client.get("/api/recommend/h001").status_code == 200
         assert served.stop() == 0
