@@ -18,8 +18,9 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 import great_expectations as gx
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
-# It tells of every temporary folder that it makes.
-logging.getLogger("great_expectations").setLevel(logging.WARNING)
+# It tells of every temporary folder that it makes; the module that does has set a level of its own.
+for _name in ("great_expectations", "great_expectations.data_context.types.base"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 SUITES: Final = Path(__file__).parent.parent / "expectations"
 _FIRST: Final = 5

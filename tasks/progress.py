@@ -57,7 +57,7 @@ def line(stage: str, label: str = "") -> Iterator[Line]:
 
 def note(text: str) -> None:
     """Say something worth knowing that is no failure, above the line of the stage that runs."""
-    CONSOLE.print(Text(f"  {text}", style="dim"))
+    CONSOLE.print(Text(f"  {text}", style="dim"), soft_wrap=True)
 
 
 def _row(mark: str, style: str, stage: str, text: str, end: str) -> Text:

@@ -26,7 +26,7 @@ def fit_ranker(config: Config, lists: Sequence[StageOutput]) -> StageOutput:
         save_rules(folder, [*gate.rules, left_out(absent, rows=len(every))])
         if absent:
             progress.note(
-                f"{len(absent)} of {len(every)} features never vary in this data and are left out: {GATES} names them"
+                f"{len(absent)} of {len(every)} features never vary here and are left out: see {GATES}"
             )
         lambdarank.fit(windows, config.ranking, seed=config.seed, threads=config.threads).save(folder)
 

@@ -68,4 +68,15 @@ def test_features_that_the_data_cannot_fill_are_left_out_and_named(trained: tupl
     assert set(absent) == set(window.names) - set(lambdarank.informative([window])) != set()
     features = {feature.name for feature in store.open_release(folder / "releases").manifest.features}
     assert features == set(window.names) - set(absent)
-    assert f"{len(absent)} of {len(window.names)} features never vary in this data and are left out" in said
+    assert f"{len(absent)} of {len(window.names)} features never vary here and are left out" in said
+
+
+def test_a_run_says_nothing_but_one_line_a_stage_and_its_notes(trained: tuple[Path, str]) -> None:
+    lines = trained[1].splitlines()
+    stages = [line.split()[1] for line in lines if re.fullmatch(r"✓ \w+ +\S.* \d+\.\d s", line)]
+    assert sorted(set(stages)) == sorted(
+        ["ingest", "check", "encode", "embed", "windows", "retrievers", "lists", "ranker", "evaluate", "release"]
+    )
+    notes = [line for line in lines if line.startswith("  ")]
+    assert len(stages) + len(notes) == len(lines), trained[1]
+    assert len(notes) == 1
