@@ -34,6 +34,7 @@ demo: $(READY) | system-libraries ## install, train on the Complete Journey data
 
 test: $(READY) | system-libraries ## lint, types, import contracts and tests
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@echo "Tests: about 5 minutes on 2 cores."

@@ -28,6 +28,14 @@ def test_ci_runs_make_test_and_nothing_else() -> None:
     assert script.read_text().splitlines()[-1] == "exec make test"
 
 
+def test_make_test_lints_checks_the_format_types_and_imports_before_it_tests() -> None:
+    told = make("test", "--dry-run", "--assume-old=.venv/.ready").stdout
+    steps = ["ruff check .", "ruff format --check .", "/mypy", "/lint-imports", "-m pytest"]
+    places = [told.find(step) for step in steps]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
     """A clone's Makefile in a folder without an environment, and a PATH with only what make itself needs."""
