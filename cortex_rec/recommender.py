@@ -10,9 +10,10 @@ from typing import Self
 
 import numpy as np
 
+from cortex_rec import __version__
 from cortex_rec.arrays import F32, I32, I64, NO_ROW, Bool, Ragged, pointers
 from cortex_rec.encoding import Encoded
-from cortex_rec.errors import InvalidRequest, UnknownItem
+from cortex_rec.errors import ArtifactError, InvalidRequest, UnknownItem
 from cortex_rec.explanations import NOTHING, reasons
 from cortex_rec.features.assemble import assemble
 from cortex_rec.histories import Histories
@@ -94,8 +95,20 @@ class Recommender:
 
     @classmethod
     def load(cls, release: Path) -> Self:
-        """Read the folder of a release (`cortex_rec.releases.store.open_release` finds and checks it)."""
-        return cls(Encoded.load(release / "encoded"), Snapshot.load(release / "snapshot"), LambdaRank.load(release / "ranker"))
+        """Read the folder of a release (`cortex_rec.releases.store.open_release` finds and checks it).
+
+        Raises
+        ------
+        ArtifactError
+            If a file is missing or damaged, or written by a version of this library that kept other arrays.
+        """
+        try:
+            return cls(Encoded.load(release / "encoded"), Snapshot.load(release / "snapshot"), LambdaRank.load(release / "ranker"))
+        except (TypeError, KeyError) as error:
+            raise ArtifactError(
+                f"{release}: was written by another version of CORTEX-Rec than this one, {__version__} ({error}). "
+                "Release anew with `cortex-rec train`, or use the code of the `git_commit` in its manifest.json."
+            ) from error
 
     def recommend(self, requests: Sequence[Request]) -> list[Slate]:
         """Answer requests; each answer is the same in a batch as alone.

@@ -1,5 +1,6 @@
 """The request path: a batch equals its single requests, a reloaded release the one in memory, and everybody gets an answer."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cortex_rec import snapshot, splits
-from cortex_rec.arrays import NO_ROW, Ragged
+from cortex_rec.arrays import NO_ROW, Ragged, load_arrays, save_arrays
 from cortex_rec.config import CompleteJourneySource, Config, Graph, LambdaRank, Retrieval, Windows
 from cortex_rec.encoding import encode
-from cortex_rec.errors import InvalidRequest, UnknownItem
+from cortex_rec.errors import ArtifactError, InvalidRequest, UnknownItem
 from cortex_rec.features.assemble import assemble
 from cortex_rec.queries import Queries, ask
 from cortex_rec.ranking import lambdarank, training
@@ -225,3 +226,19 @@ def test_equal_scores_are_in_the_order_of_the_rows(recommender: Recommender) -> 
     )
     assert isinstance(ranked.lists, Ragged)
     assert all(np.all(np.diff(ranked.lists[i]) > 0) for i in range(2))
+
+
+@pytest.mark.parametrize("change", ["an array more", "an array less"])
+def test_a_release_of_another_version_is_named_as_one(release: Path, tmp_path: Path, change: str) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(release, other)
+    path = other / "snapshot" / "statistics.safetensors"
+    arrays = {name: values.copy() for name, values in load_arrays(path).items()}
+    if change == "an array more":
+        arrays["of_tomorrow"] = arrays["price"]
+    else:
+        del arrays["price"]
+    path.unlink()
+    save_arrays(path, arrays)
+    with pytest.raises(ArtifactError, match="was written by another version of CORTEX-Rec than this one"):
+        Recommender.load(other)
