@@ -114,6 +114,25 @@ def report(release: ReleaseId = "latest", releases: ReleasesFolder = DEFAULT_REL
     _show_report(store.open_release(releases, release, check=False), as_json)
 
 
+@app.command(epilog="Examples:  cortex-rec compare 2018-01-01-0bb5794a6a latest   cortex-rec compare today.yaml tomorrow.yaml --json")
+def compare(
+    first: Annotated[str, typer.Argument(help="A release's id, `latest`, or a YAML file, which is then trained and judged.")],
+    second: Annotated[str, typer.Argument(help="The same; the difference is the second less the first.")],
+    releases: ReleasesFolder = DEFAULT_RELEASES,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two releases or configurations user by user, with paired intervals by slice."""
+    from cortex_rec.evaluation import compare as comparison
+
+    rows = comparison.compare(*(comparison.read(_evaluation(given, releases)) for given in (first, second)))
+    if as_json:
+        _print_json({"first": first, "second": second, "rows": rows})
+    else:
+        from cortex_rec.terminal import comparison_table
+
+        Console().print(comparison_table(rows))
+
+
 @app.command(epilog="Example:  cortex-rec serve --port 8080")
 def serve(
     port: Annotated[int, typer.Option(help="Where to listen.")] = 3000,
@@ -204,6 +223,17 @@ def verify(
 def version() -> None:
     """Print the library's version."""
     Console().print(__version__)
+
+
+def _evaluation(given: str, releases: Path) -> Path:
+    """The folder of a release's evaluation, or of a configuration's after judging it."""
+    if given.endswith((".yaml", ".yml")):
+        from flows.run import run_evaluate
+
+        return run_evaluate(given)
+    from cortex_rec.releases import store
+
+    return store.open_release(releases, given, check=False).path / "report"
 
 
 def _show_report(release: Any, as_json: bool) -> None:

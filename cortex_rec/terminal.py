@@ -47,6 +47,29 @@ def evaluation_table(metrics: Mapping[str, Any]) -> Table:
     return table
 
 
+def comparison_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """What `evaluation.compare` gives, one row a slice and metric; a difference whose interval excludes zero is bold.
+
+    Parameters
+    ----------
+    rows
+        Mappings with `slice`, `metric`, `users`, `first`, `second`, `difference`, `low`, `high`.
+    """
+    table = Table(title="second less first, 95 % paired interval", title_justify="left")
+    for heading in ("slice", "metric"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("users", "first", "second", "difference"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("interval", justify="right", no_wrap=True)
+    for row in rows:
+        style = "bold" if row["low"] > 0 or row["high"] < 0 else None
+        figures = (f"{row[name]:.4f}" for name in ("first", "second"))
+        interval = f"{row['low']:+.4f} {row['high']:+.4f}"
+        label = row["slice"].replace("_", " ")
+        table.add_row(label, row["metric"], f"{row['users']:,}", *figures, f"{row['difference']:+.4f}", interval, style=style)
+    return table
+
+
 def recommendations_table(user: str, items: "Sequence[Recommendation]") -> Table:
     """Recommended items, best first, with what they are and why they are there.
 

@@ -23,6 +23,7 @@ def evaluate(config: Config, encoded: StageOutput, snapshot: StageOutput, ranker
 
     def write(folder: Path, report: Report) -> None:
         from cortex_rec.encoding import Encoded
+        from cortex_rec.evaluation import compare
         from cortex_rec.evaluation.evaluate import evaluate
         from cortex_rec.evaluation.judge import judge
         from cortex_rec.evaluation.report import render
@@ -32,13 +33,15 @@ def evaluate(config: Config, encoded: StageOutput, snapshot: StageOutput, ranker
         from tasks.stage_gates import check_candidates, check_metrics
 
         trees = LambdaRank.load(ranker.path)
-        judged = judge(Recommender(Encoded.load(encoded.path), Snapshot.load(snapshot.path), trees), period)
+        data = Encoded.load(encoded.path)
+        judged = judge(Recommender(data, Snapshot.load(snapshot.path), trees), period)
         fewest = min(judged.n_items, FEWEST_CANDIDATES)
         gates = check_candidates(judged.ranked, judged.n_items, at_least=fewest, quarantine=quarantine(config)).rules
         metrics = evaluate(judged, config.evaluation, seed=config.seed)
         gates += check_metrics(metrics, quarantine=quarantine(config)).rules
         save_rules(folder, gates)
         (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+        compare.per_user(judged, data.users).write_parquet(folder / compare.PER_USER, statistics=False)
         header = {"name": config.name, "test window": period.label, "windows learned from": config.windows.training, "seed": config.seed}
         (folder / PAGE).write_text(render(metrics, header, trees.importances()), encoding="utf-8")
 
