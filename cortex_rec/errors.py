@@ -12,7 +12,8 @@ CortexRecError
 └── UnknownItem
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class CortexRecError(Exception):
@@ -47,7 +48,19 @@ class EmptyTrainingSetError(DataError):
 
 
 class GateFailed(DataError):
-    """More rows break a data-quality suite than the suite allows. The message carries the table of rules."""
+    """More rows break a data-quality suite than the suite allows. The message carries the table of broken rules.
+
+    Parameters
+    ----------
+    message, table, rows
+        As of `DataError`.
+    rules
+        What was found by each rule of the suite, broken or not; empty when none could be checked.
+    """
+
+    def __init__(self, message: str, *, table: str = "", rows: Sequence[int] = (), rules: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message, table=table, rows=rows)
+        self.rules = tuple(rules)
 
 
 class ArtifactError(CortexRecError):

@@ -1,10 +1,13 @@
 """What a run leaves at the Prefect dashboard: tables, a summary and a link to the report."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
+from cortex_rec.errors import GateFailed
 from cortex_rec.releases.store import Release
 from cortex_rec.stages import StageOutput
 from tasks.stage import GATES
@@ -19,6 +22,18 @@ def show_stages(stages: list[StageOutput]) -> None:
         {"stage": output.name, "seconds": output.seconds, "peak_rss_mb": output.peak_rss_mb, "cached": output.cached} for output in stages
     ]
     create_table_artifact(key="stages", table=seconds, description="What each stage took when it last really ran.")
+
+
+@contextmanager
+def failed_gate_shown() -> Iterator[None]:
+    """Leave the rules of the gate that ends a run, which no stage's folder keeps."""
+    try:
+        yield
+    except GateFailed as failure:
+        if failure.rules:
+            description = f"The run ended here: {failure.table} broke more rules than allowed."
+            create_table_artifact(key="gates", table=[dict(rule) for rule in failure.rules], description=description)
+        raise
 
 
 def show_release(made: Release) -> None:

@@ -7,7 +7,7 @@ from prefect import flow
 
 from cortex_rec.config import Config, load_config
 from cortex_rec.stages import StageOutput
-from flows.artifacts import show_release, show_stages
+from flows.artifacts import failed_gate_shown, show_release, show_stages
 from tasks.check import check_tables
 from tasks.embed import embed_text
 from tasks.encode import encode
@@ -67,6 +67,7 @@ def evaluate_only(config_path: str = "configs/complete_journey.yaml", overrides:
     return learned.report.path
 
 
+@failed_gate_shown()
 def learn(config: Config) -> Learned:
     """Gate the tables, learn from window after window, and judge the test window."""
     dataset = ingest(config)

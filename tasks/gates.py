@@ -90,7 +90,7 @@ def check_table(
     rows = bad["row"].unique().sort()
     broken_tables = [rule for rule in rules if not rule["passed"] and rule["level"] == "table"]
     if broken_tables or len(rows) > allowance * frame.height:
-        raise _failure(suite, frame.height, allowance, rows, [rule for rule in rules if not rule["passed"]], quarantine / f"{suite}.csv")
+        raise _failure(suite, frame.height, allowance, rows, rules, quarantine / f"{suite}.csv")
     passed = frame if rows.is_empty() else frame.with_row_index("row").filter(~pl.col("row").is_in(rows.implode())).drop("row")
     return GateResult(passed, [{k: v for k, v in rule.items() if k != "fix"} for rule in rules], _without_rows(validation))
 
@@ -193,7 +193,8 @@ def _write(path: Path, bad: pl.DataFrame) -> None:
     draft.replace(path)
 
 
-def _failure(suite: str, height: int, allowance: float, rows: pl.Series, broken: list[dict[str, Any]], file: Path) -> GateFailed:
+def _failure(suite: str, height: int, allowance: float, rows: pl.Series, rules: list[dict[str, Any]], file: Path) -> GateFailed:
+    broken = [rule for rule in rules if not rule["passed"]]
     cells = [("rule", "column", "bad rows", "first rows")]
     cells += [(rule["rule"], rule["column"], f"{rule['bad']:,}" if rule["bad"] else "table", rule["first"]) for rule in broken]
     widths = [max(len(line[i]) for line in cells) for i in range(4)]
@@ -205,7 +206,7 @@ def _failure(suite: str, height: int, allowance: float, rows: pl.Series, broken:
         f"{suite}: {len(rows):,} of {height:,} rows ({share:.2%}) break a rule of expectations/{suite}.json; {allowance:.2%} may.\n"
         f"{table}\nWays out:\n{fixes}{where} For tables, `quality.max_bad_rows` sets how many rows may be set aside."
     )
-    return GateFailed(message, table=suite, rows=rows.head(_FIRST).to_list())
+    return GateFailed(message, table=suite, rows=rows.head(_FIRST).to_list(), rules=rules)
 
 
 def _without_rows(validation: dict[str, Any]) -> dict[str, Any]:

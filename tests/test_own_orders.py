@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -80,3 +82,17 @@ def test_a_run_says_nothing_but_one_line_a_stage_and_its_notes(trained: tuple[Pa
     notes = [line for line in lines if line.startswith("  ")]
     assert len(stages) + len(notes) == len(lines), trained[1]
     assert len(notes) == 1
+
+
+def test_a_run_that_a_gate_ends_leaves_the_gates_findings_at_the_dashboard(tmp_path: Path) -> None:
+    orders = small_shop().interactions.select(customer="user_id", sku="item_id", time="timestamp", qty=-pl.col("quantity"))
+    orders.write_csv(tmp_path / "orders.csv")
+    assert cortex_rec("init", "orders.csv", "--output", "shop.yaml", folder=tmp_path).returncode == 0
+    done = cortex_rec("train", "shop.yaml", folder=tmp_path)
+    assert done.returncode == 1
+    assert "GateFailed: interactions" in done.stderr
+    with closing(sqlite3.connect(tmp_path / ".cortex" / "prefect" / "prefect.db")) as database:
+        ((data,),) = database.execute("SELECT data FROM artifact WHERE key = 'gates'").fetchall()
+    told = {rule["rule"]: (rule["passed"], rule["bad"]) for rule in json.loads(json.loads(data))}
+    assert told["quantity is above 0"] == (False, orders.height)
+    assert sum(passed for passed, _ in told.values()) > 3, "the rules that held are told too"
