@@ -71,7 +71,7 @@ def test_the_seams_have_four_verbs_and_two() -> None:
 
 
 def test_the_registered_retrievers_are_these() -> None:
-    assert list(REGISTRY) == ["repeats", "copurchase", "graph", "vector", "popular", "favourites", "promoted"]
+    assert list(REGISTRY) == ["repeats", "copurchase", "neighbours", "graph", "vector", "popular", "favourites", "promoted"]
 
 
 def test_a_configuration_has_these_sections() -> None:
