@@ -50,7 +50,7 @@ class Benchmark:
         OUT.mkdir(exist_ok=True)
         path = OUT / f"{self.name}.json"
         path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        console = Console(width=140)
+        console = Console(width=170)
         console.print(_table(self.name, rows))
         console.print(
             f"seed {self.seed}, commit {result['commit'][:12]}, {result['machine']['processor']}, {result['machine']['cores']} cores, "
