@@ -21,9 +21,7 @@ def main() -> None:
     benchmark = Benchmark("complete-journey", seed=load_config(CONFIG).seed)
     rows: list[dict[str, Any]] = []
     for week in WEEKS:
-        end = END_OF_53 - timedelta(weeks=53 - week)
-        folder = run_evaluate(str(CONFIG), workspace=str(OUT / "complete-journey"), windows={"end": end.isoformat()})
-        rows += [row | {"week": week} for row in _rows(json.loads((folder / "metrics.json").read_text(encoding="utf-8")))]
+        rows += [row | {"week": week} for row in _rows(judge(week, workspace="complete-journey"))]
     methods = list(dict.fromkeys(row["method"] for row in rows))
     means = [_mean([row for row in rows if row["method"] == method]) for method in methods]
     decay = next(row for row in means if row["method"] == "personal_decay")
@@ -31,6 +29,14 @@ def main() -> None:
         row["of_personal_decay"] = round(row["ndcg@10"] / decay["ndcg@10"], 4)
     # The one default row is the mean of the weeks; the weeks are there to be read beside it.
     benchmark.finish([*means, *(row | {"default": False} for row in rows)])
+
+
+def judge(week: int, *, workspace: str, **overrides: Any) -> dict[str, Any]:
+    """Train on the weeks before one and judge it; `overrides` replace keys of the configuration."""
+    end = END_OF_53 - timedelta(weeks=53 - week)
+    folder = run_evaluate(str(CONFIG), workspace=str(OUT / workspace), windows={"end": end.isoformat()}, **overrides)
+    found: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return found
 
 
 def _rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:

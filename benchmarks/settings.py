@@ -3,16 +3,13 @@
 `make bench NAME=settings`; edit `VARIANTS` to ask another question.
 """
 
-import json
-from datetime import timedelta
 from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.complete_journey import CONFIG, END_OF_53
-from benchmarks.harness import OUT, Benchmark
+from benchmarks.complete_journey import CONFIG, judge
+from benchmarks.harness import Benchmark
 from cortex_rec.config import load_config
-from flows.run import run_evaluate
 
 WEEKS: Final = (46, 47, 48)
 #: What to change under `ranking:`, by the name of its row.
@@ -28,20 +25,13 @@ def main() -> None:
     benchmark = Benchmark("settings", seed=load_config(CONFIG).seed)
     rows = []
     for method, ranking in VARIANTS.items():
-        judged = [_judge(week, ranking) for week in WEEKS]
+        judged = [judge(week, workspace="settings", ranking=ranking) for week in WEEKS]
         row: dict[str, Any] = {"method": method, "default": not ranking}
         row["ndcg@10"] = round(float(np.mean([found["metrics"]["ndcg@10"] for found in judged])), 6)
         row["new_items_ndcg@10"] = round(float(np.mean([found["slices"]["new_items"]["ndcg@10"] for found in judged])), 6)
         row["personal_decay_ndcg@10"] = round(float(np.mean([found["baselines"]["personal_decay"]["ndcg@10"] for found in judged])), 6)
         rows.append(row)
     benchmark.finish(rows, weeks=list(WEEKS))
-
-
-def _judge(week: int, ranking: dict[str, Any]) -> dict[str, Any]:
-    end = END_OF_53 - timedelta(weeks=53 - week)
-    folder = run_evaluate(str(CONFIG), workspace=str(OUT / "settings"), windows={"end": end.isoformat()}, ranking=ranking)
-    found: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    return found
 
 
 if __name__ == "__main__":

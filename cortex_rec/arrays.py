@@ -85,6 +85,19 @@ def ratio(top: Array, bottom: Array) -> F64:
     return result
 
 
+def find(keys: I64, wanted: Array) -> I64:
+    """Position of each wanted key in ascending, distinct `keys`, -1 where it is not among them."""
+    if len(keys) == 0:
+        return np.full(len(wanted), NO_ROW, np.int64)
+    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[at] == wanted, at, NO_ROW)
+
+
+def vars_of(value: object) -> dict[str, Array]:
+    """The declared array fields of a dataclass by name, without cached properties."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}  # type: ignore[attr-defined]
+
+
 def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write named arrays to one safetensors file."""
     save_file({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}, path)

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from cortex_rec import columns
-from cortex_rec.arrays import I32, I64, NO_ROW, load_arrays, save_arrays
+from cortex_rec.arrays import I32, I64, NO_ROW, load_arrays, save_arrays, vars_of
 from cortex_rec.ids import IdMap
 
 #: Item attributes that group items, widest first.
@@ -123,8 +123,3 @@ def _codes(table: pl.DataFrame, column: str) -> I32:
         return np.zeros(table.height, np.int32)
     text = table[column].replace("0", None)
     return (IdMap.of(text).rows(text) + 1).astype(np.int32)
-
-
-def vars_of(value: object) -> dict[str, I32]:
-    """The declared array fields of a dataclass, without cached properties."""
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}  # type: ignore[attr-defined]

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from cortex_rec import columns
-from cortex_rec.arrays import load_arrays, save_arrays
+from cortex_rec.arrays import load_arrays, save_arrays, vars_of
 from cortex_rec.catalogue import Catalogue, Promotions
 from cortex_rec.dataset import Dataset
 from cortex_rec.errors import EmptyTrainingSetError
@@ -38,7 +38,7 @@ class Encoded:
     def save(self, folder: Path) -> None:
         for name in ("users", "items", "stores"):
             getattr(self, name).save(folder / f"{name}.parquet")
-        save_arrays(folder / "histories.safetensors", self.histories.arrays())
+        save_arrays(folder / "histories.safetensors", vars_of(self.histories))
         self.catalogue.save(folder / "catalogue.parquet")
         self.promotions.save(folder / "promotions.safetensors")
 

@@ -47,6 +47,13 @@ class Histories:
         """(n_events,) int64, the user of each event."""
         return owners(self.pointer)
 
+    @cached_property
+    def baskets(self) -> I64:
+        """(n_users,) int64, the number of baskets of each user."""
+        result = np.zeros(self.n_users, np.int64)
+        np.maximum.at(result, self.owner, self.basket + 1)
+        return result
+
     def before(self, as_of: int) -> "Histories":
         """Only what happened before the moment `as_of`."""
         return self._keep(self.time < as_of)
@@ -67,10 +74,6 @@ class Histories:
 
     def _at(self, positions: I64, pointer: I64) -> "Histories":
         return Histories(pointer, *(getattr(self, field.name)[positions] for field in fields(self)[1:]))
-
-    def arrays(self) -> dict[str, Array]:
-        """The arrays by name, for saving."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def from_interactions(interactions: pl.DataFrame, users: IdMap, items: IdMap, stores: IdMap) -> Histories:

@@ -183,15 +183,13 @@ def with_baskets(histories: Histories, baskets: Sequence[I32], time: int) -> His
         return histories
     counts = np.diff(histories.pointer)
     at = np.repeat(histories.pointer[1:], added)
-    last = np.zeros(len(counts), np.int64)
-    np.maximum.at(last, histories.owner, histories.basket + 1)
     n = int(added.sum())
     unknown = np.full(n, np.nan, np.float32)
     return Histories(
         pointers(counts + added),
         np.insert(histories.item, at, np.concatenate(list(baskets))),
         np.insert(histories.time, at, time),
-        np.insert(histories.basket, at, np.repeat(last, added)),
+        np.insert(histories.basket, at, np.repeat(histories.baskets, added)),
         np.insert(histories.store, at, NO_ROW),
         np.insert(histories.quantity, at, np.float32(1)),
         np.insert(histories.price, at, unknown),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cortex_rec.arrays import DAY, F32, F64, I32, I64, NO_ROW, Array, ratio, sums
+from cortex_rec.arrays import DAY, F32, F64, I32, I64, NO_ROW, Array, find, ratio, sums
 from cortex_rec.histories import Histories
 
 
@@ -56,11 +56,7 @@ class Groups:
 
     def find(self, owner: I64, member: I32) -> I64:
         """Entry of each (user, member), -1 where there is none or the member is unknown (-1)."""
-        if len(self.key) == 0:
-            return np.full(len(owner), NO_ROW, np.int64)
-        wanted = owner * self.width + member
-        at = np.minimum(np.searchsorted(self.key, wanted), len(self.key) - 1)
-        return np.where((self.key[at] == wanted) & (member >= 0), at, NO_ROW)
+        return np.where(member >= 0, find(self.key, owner * self.width + member), NO_ROW)
 
     def total(self, weight: Array) -> F64:
         """(n,) float64 sums of a weight (n_events,) over the events of each entry."""

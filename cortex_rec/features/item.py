@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from cortex_rec.arrays import F32, I64, Array, Bool, Ragged
+from cortex_rec.arrays import F32, Array, Bool, Ragged, find
 from cortex_rec.catalogue import Promotions
 from cortex_rec.features.statistics import Statistics
 from cortex_rec.queries import Queries
@@ -64,8 +64,8 @@ def on_offer(queries: Queries, lists: Ragged, promotions: Promotions, n_stores: 
     key = (promotions.store.astype(np.int64) + 1) * n + promotions.item
     order = np.argsort(key, kind="stable")
     key, display, mailer = key[order], promotions.display[order], promotions.mailer[order]
-    local = _find(key, (queries.store[lists.owner].astype(np.int64) + 1) * n + lists.item)
-    here = np.where(local >= 0, local, _find(key, lists.item))
+    local = find(key, (queries.store[lists.owner].astype(np.int64) + 1) * n + lists.item)
+    here = np.where(local >= 0, local, find(key, lists.item))
     stores = _stores(promotions, np.ones(len(promotions.item), bool), n, n_stores)
     mailed = _stores(promotions, promotions.mailer > 0, n, n_stores)
     return {
@@ -89,8 +89,3 @@ def _stores(promotions: Promotions, mask: Bool, n_items: int, n_stores: int) -> 
     share = np.bincount(item[store >= 0], minlength=n_items).astype(np.float32) / np.float32(max(n_stores, 1))
     share[item[store < 0]] = 1
     return share
-
-
-def _find(key: I64, wanted: Array) -> I64:
-    at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
-    return np.where(key[at] == wanted, at, -1)

@@ -15,7 +15,7 @@ def item_features(queries: Queries, lists: Ragged, statistics: Statistics) -> di
     pairs = queries.items
     entry = pairs.find(lists.owner, lists.item)
     when = timing(pairs, queries)
-    baskets = _baskets(queries)
+    baskets = queries.histories.baskets
     since = baskets[pairs.owner] - 1 - pairs.last_basket
     before_first = _first_basket(queries)
     usual_gap = statistics.gap_days[pairs.member]
@@ -77,13 +77,6 @@ def _gather(values: Array, entry: I64, missing: float = np.nan) -> F32:
     """Values of entries, `missing` where there is none."""
     taken: F32 = np.append(values.astype(np.float32), np.float32(missing))[entry]
     return taken
-
-
-def _baskets(queries: Queries) -> I64:
-    """(n,) int64 number of baskets of each query."""
-    result = np.zeros(len(queries), np.int64)
-    np.maximum.at(result, queries.histories.owner, queries.histories.basket + 1)
-    return result
 
 
 def _first_basket(queries: Queries) -> F64:

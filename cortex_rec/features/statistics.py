@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cortex_rec.arrays import DAY, F32, I32, I64, load_arrays, ratio, save_arrays, sums
-from cortex_rec.catalogue import vars_of
+from cortex_rec.arrays import DAY, F32, I32, I64, find, load_arrays, ratio, save_arrays, sums, vars_of
 from cortex_rec.features.groups import ages, group
 from cortex_rec.histories import Histories
 
@@ -72,10 +71,8 @@ class Statistics:
         unknown = np.full(len(item), np.nan, np.float32)
         if len(self.store_key) == 0:
             return unknown, unknown
-        wanted = store.astype(np.int64) * len(self.price) + item
-        at = np.minimum(np.searchsorted(self.store_key, wanted), len(self.store_key) - 1)
-        found = self.store_key[at] == wanted
-        lines, lately = (np.where(found, counted[at], np.float32(0)) for counted in (self.store_lines, self.store_lines_lately))
+        at = find(self.store_key, store.astype(np.int64) * len(self.price) + item)
+        lines, lately = (np.where(at >= 0, counted[at], np.float32(0)) for counted in (self.store_lines, self.store_lines_lately))
         return np.where(store >= 0, lines, unknown), np.where(store >= 0, lately, unknown)
 
 

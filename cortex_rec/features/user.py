@@ -12,9 +12,7 @@ def features(queries: Queries, lists: Ragged, statistics: Statistics) -> dict[st
     histories, n, owner = queries.histories, len(queries), queries.histories.owner
     new = np.ones(len(owner), bool)
     new[1:] = (owner[1:] != owner[:-1]) | (histories.basket[1:] != histories.basket[:-1])
-    # Lines of two overlapping baskets may alternate; the number of the last basket counts each once.
-    baskets = np.zeros(n)
-    np.maximum.at(baskets, owner, histories.basket + 1.0)
+    baskets = histories.baskets
     lines = np.bincount(owner, minlength=n).astype(np.float64)
     first, last = _bounds(queries)
     distinct = np.diff(queries.items_pointer).astype(np.float64)

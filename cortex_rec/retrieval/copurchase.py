@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from cortex_rec.arrays import DAY, F32, F64, I32, Ragged, load_arrays, save_arrays, sums
 from cortex_rec.config import Copurchase as CopurchaseConfig
 from cortex_rec.queries import Queries
-from cortex_rec.retrieval.protocol import Evidence, best, each
+from cortex_rec.retrieval.protocol import Evidence, best, each, picked
 
 HALF_LIFE_DAYS = 30.0
 
@@ -36,8 +36,7 @@ class Copurchase:
 
     def score(self, queries: Queries, lists: Ragged) -> F32:
         weight = history_weight(queries)
-        parts = [self._dense(queries, weight, i)[lists[i]] for i in range(len(queries))]
-        return np.concatenate([*parts, np.zeros(0)]).astype(np.float32)
+        return picked(lists, lambda i: self._dense(queries, weight, i))
 
     def _dense(self, queries: Queries, weight: F64, i: int) -> F64:
         """(n_items,) float64 score of every item for one query."""

@@ -6,8 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, F64, I32, I64, Ragged, load_arrays, save_arrays
-from cortex_rec.catalogue import vars_of
+from cortex_rec.arrays import F32, F64, I32, I64, Ragged, load_arrays, save_arrays, vars_of
 from cortex_rec.config import Favourites as FavouritesConfig
 from cortex_rec.config import Promoted as PromotedConfig
 from cortex_rec.queries import Queries

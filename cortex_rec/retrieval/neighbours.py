@@ -6,12 +6,11 @@ from typing import Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, F64, I32, I64, Ragged, load_arrays, pointers, ranges, save_arrays, sums
-from cortex_rec.catalogue import vars_of
+from cortex_rec.arrays import F32, F64, I32, I64, Ragged, load_arrays, pointers, ranges, save_arrays, sums, vars_of
 from cortex_rec.config import Neighbours as NeighboursConfig
 from cortex_rec.features.groups import ages, decayed, group
 from cortex_rec.queries import Queries
-from cortex_rec.retrieval.protocol import Evidence, best, each
+from cortex_rec.retrieval.protocol import Evidence, best, each, picked
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,7 @@ class Neighbours:
 
     def score(self, queries: Queries, lists: Ragged) -> F32:
         tastes = self._tastes(queries)
-        parts = [self._dense(queries, tastes, i)[lists[i]] for i in range(len(queries))]
-        return np.concatenate([*parts, np.zeros(0)]).astype(np.float32)
+        return picked(lists, lambda i: self._dense(queries, tastes, i))
 
     def _dense(self, queries: Queries, tastes: F64, i: int) -> F64:
         """(n_items,) float64 mean of the neighbours' latest purchases, weighted by the square of their likeness."""

@@ -6,8 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, I32, I64, Ragged, load_arrays, save_arrays
-from cortex_rec.catalogue import vars_of
+from cortex_rec.arrays import F32, I32, I64, Ragged, find, load_arrays, save_arrays, vars_of
 from cortex_rec.config import Popular as PopularConfig
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval.protocol import Evidence, best, each
@@ -51,9 +50,8 @@ class Popular:
         score = np.float32(0.01) * self.share[lists.item]
         if len(self.store_key):
             store = queries.store[lists.owner]
-            wanted = store.astype(np.int64) * len(self.share) + lists.item
-            at = np.minimum(np.searchsorted(self.store_key, wanted), len(self.store_key) - 1)
-            score += np.where((store >= 0) & (self.store_key[at] == wanted), self.store_share[at], np.float32(0))
+            at = find(self.store_key, store.astype(np.int64) * len(self.share) + lists.item)
+            score += np.where((store >= 0) & (at >= 0), self.store_share[at], np.float32(0))
         return score
 
     def save(self, folder: Path) -> None:

@@ -96,3 +96,8 @@ def each(queries: Queries, answer: Callable[[int], I32]) -> Ragged:
     lists = [answer(i) for i in range(len(queries))]
     counts = np.array([len(items) for items in lists], np.int64)
     return Ragged(pointers(counts), np.concatenate([*lists, np.zeros(0, np.int32)]).astype(np.int32))
+
+
+def picked(lists: Ragged, dense: Callable[[int], Array]) -> F32:
+    """(len(lists.item),) float32 scores of given items, from the scores of all items (n_items,) of one query at a time."""
+    return np.concatenate([*(dense(i)[lists[i]] for i in range(len(lists))), np.zeros(0)]).astype(np.float32)
