@@ -173,17 +173,29 @@ class Retrieval(Section):
 
 
 class LambdaRank(Section):
-    """LightGBM with the lambdarank objective."""
+    """LightGBM with a ranking objective."""
 
+    #: at most; fewer when the validation week says so
     trees: int = Field(default=300, ge=1)
     leaves: int = Field(default=31, ge=2)
     learning_rate: float = Field(default=0.06, gt=0)
     min_rows_in_leaf: int = Field(default=100, ge=1)
     feature_fraction: float = Field(default=0.6, gt=0, le=1)
     l2: float = Field(default=10.0, ge=0)
-    truncation: int = Field(default=30, ge=1)
+    truncation: int = Field(default=100, ge=1)
+
+
+class Neural(Section):
+    """Target attention over the history, crosses, and a softmax over each list."""
+
+
+class Ranking(Section):
+    """The rankers, each with a section of its name, and the lists that they learn from."""
+
     #: candidates that were not bought, kept a user and window
     negatives: int = Field(default=120, ge=1)
+    lambdarank: LambdaRank = LambdaRank()
+    neural: Neural = Neural()
 
 
 class Evaluation(Section):
@@ -217,7 +229,8 @@ class Config(Section):
     windows: Windows = Windows()
     text: TextEmbedding = TextEmbedding()
     retrieval: Retrieval = Retrieval()
-    ranking: LambdaRank = LambdaRank()
+    ranker: Literal["lambdarank", "neural", "blend"] = "lambdarank"
+    ranking: Ranking = Ranking()
     evaluation: Evaluation = Evaluation()
     #: where stages, logs and quarantined rows go, and where releases go
     workspace: str = ".cortex"

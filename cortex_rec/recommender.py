@@ -18,8 +18,7 @@ from cortex_rec.explanations import NOTHING, reasons
 from cortex_rec.features.assemble import assemble
 from cortex_rec.histories import Histories
 from cortex_rec.queries import Queries, usual_store
-from cortex_rec.ranking.lambdarank import LambdaRank
-from cortex_rec.ranking.protocol import Ranker
+from cortex_rec.ranking.rankers import Calibrated
 from cortex_rec.retrieval.union import Candidates
 from cortex_rec.snapshot import Snapshot
 
@@ -57,11 +56,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """One item of an answer, with the facts that its score rests on."""
+    """One item of an answer, with the facts that its score rests on.
+
+    `probability` is that of a purchase within one training window, for example a week; None for who has no history.
+    """
 
     item: str
     title: str
     score: float
+    probability: float | None
     reasons: tuple[str, ...]
 
 
@@ -75,13 +78,15 @@ class Slate:
 
 @dataclass(frozen=True)
 class Ranked:
-    """All candidates of each query, best first; `scores` and `found_by` are aligned with `lists.item`.
+    """All candidates of each query, best first; the others are aligned with `lists.item`.
 
-    `found_by` is (n, n_retrievers) bool, in the order of the union's names.
+    `probabilities` of a purchase are NaN for who has no history; `found_by` is (n, n_retrievers) bool, in the order of the
+    union's names.
     """
 
     lists: Ragged
     scores: F32
+    probabilities: F32
     found_by: Bool
 
 
@@ -91,7 +96,7 @@ class Recommender:
 
     data: Encoded
     snapshot: Snapshot
-    ranker: Ranker
+    ranker: Calibrated
 
     @classmethod
     def load(cls, release: Path) -> Self:
@@ -103,7 +108,7 @@ class Recommender:
             If a file is missing or damaged, or written by a version of this library that kept other arrays.
         """
         try:
-            return cls(Encoded.load(release / "encoded"), Snapshot.load(release / "snapshot"), LambdaRank.load(release / "ranker"))
+            return cls(Encoded.load(release / "encoded"), Snapshot.load(release / "snapshot"), Calibrated.load(release / "ranker"))
         except (TypeError, KeyError) as error:
             raise ArtifactError(
                 f"{release}: was written by another version of CORTEX-Rec than this one, {__version__} ({error}). "
@@ -128,11 +133,13 @@ class Recommender:
         candidates = self.snapshot.union.retrieve(queries)
         matrix = assemble(queries, candidates, self.snapshot, self.data.catalogue)
         scores = self.ranker.score(matrix)
+        probabilities = self.ranker.probability(scores)
         stranger = np.diff(queries.histories.pointer) == 0
         if stranger.any():
+            theirs = stranger[candidates.lists.owner]
             popularity = candidates.scores[:, self.snapshot.union.names.index("popular")]
-            scores = np.where(stranger[candidates.lists.owner], popularity, scores)
-        return _in_order(candidates, scores)
+            scores, probabilities = np.where(theirs, popularity, scores), np.where(theirs, np.float32(np.nan), probabilities)
+        return _in_order(candidates, scores, probabilities)
 
     def ask(self, requests: Sequence[Request], baskets: Sequence[I32]) -> Queries:
         """Each request's history up to the snapshot's moment, with its basket as the latest purchase."""
@@ -156,11 +163,12 @@ class Recommender:
     def _slate(self, i: int, request: Request, basket: I32, queries: Queries, ranked: Ranked) -> Slate:
         own = slice(ranked.lists.pointer[i], ranked.lists.pointer[i + 1])
         wanted = np.flatnonzero(~np.isin(ranked.lists.item[own], basket))[: request.n]
-        items, scores = ranked.lists.item[own][wanted], ranked.scores[own][wanted]
+        items, scores, likely = ranked.lists.item[own][wanted], ranked.scores[own][wanted], ranked.probabilities[own][wanted]
         why = reasons(i, items, queries, self.snapshot, self.data, basket)
         external = self.data.items.external(items)
         titles = [self.data.catalogue.titles[item] for item in items]
-        chosen = (Recommendation(*entry) for entry in zip(external, titles, map(float, scores), why, strict=True))
+        chances = [None if np.isnan(chance) else float(chance) for chance in likely]
+        chosen = (Recommendation(*entry) for entry in zip(external, titles, map(float, scores), chances, why, strict=True))
         return Slate(tuple(chosen), self._fallback(request, queries, i, basket))
 
     def _fallback(self, request: Request, queries: Queries, i: int, basket: I32) -> str | None:
@@ -197,8 +205,8 @@ def with_baskets(histories: Histories, baskets: Sequence[I32], time: int) -> His
     )
 
 
-def _in_order(candidates: Candidates, scores: F32) -> Ranked:
+def _in_order(candidates: Candidates, scores: F32, probabilities: F32) -> Ranked:
     """Best first within each list; equal scores in the order of the rows."""
     lists = candidates.lists
     order: I64 = np.lexsort((lists.item, -scores, lists.owner))
-    return Ranked(Ragged(lists.pointer, lists.item[order]), scores[order], np.isfinite(candidates.ranks[order]))
+    return Ranked(Ragged(lists.pointer, lists.item[order]), scores[order], probabilities[order], np.isfinite(candidates.ranks[order]))

@@ -1,6 +1,7 @@
 """What the shop knows at one moment: item statistics, running offers, fitted retrievers. A release serves the latest one."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -14,8 +15,10 @@ from cortex_rec.errors import EmptyTrainingSetError
 from cortex_rec.features import statistics as item_statistics
 from cortex_rec.features.statistics import Statistics
 from cortex_rec.retrieval import union as retrieval
+from cortex_rec.retrieval.graph import Graph
 from cortex_rec.retrieval.protocol import Evidence
 from cortex_rec.retrieval.union import Union
+from cortex_rec.retrieval.vector import Vector
 from cortex_rec.splits import day_of
 
 
@@ -27,6 +30,14 @@ class Snapshot:
     statistics: Statistics
     promotions: Promotions
     union: Union
+
+    @cached_property
+    def item_vectors(self) -> F32:
+        """(n_items, d) float32: each item's vector of the graph, then that of its words."""
+        graph, words = self.union.retrievers["graph"], self.union.retrievers["vector"]
+        assert isinstance(graph, Graph)
+        assert isinstance(words, Vector)
+        return np.concatenate([graph.items, words.items], axis=1)
 
     def save(self, folder: Path) -> None:
         """Write into an existing folder."""

@@ -27,14 +27,14 @@ def evaluate(config: Config, encoded: StageOutput, snapshot: StageOutput, ranker
         from cortex_rec.evaluation.evaluate import evaluate
         from cortex_rec.evaluation.judge import judge
         from cortex_rec.evaluation.report import render
-        from cortex_rec.ranking.lambdarank import LambdaRank
+        from cortex_rec.ranking.rankers import Calibrated
         from cortex_rec.recommender import Recommender
         from cortex_rec.snapshot import Snapshot
         from tasks.stage_gates import check_candidates, check_metrics
 
-        trees = LambdaRank.load(ranker.path)
+        trained = Calibrated.load(ranker.path)
         data = Encoded.load(encoded.path)
-        judged = judge(Recommender(data, Snapshot.load(snapshot.path), trees), period)
+        judged = judge(Recommender(data, Snapshot.load(snapshot.path), trained), period)
         fewest = min(judged.n_items, FEWEST_CANDIDATES)
         gates = check_candidates(judged.ranked, judged.n_items, at_least=fewest, quarantine=quarantine(config)).rules
         metrics = evaluate(judged, config.evaluation, seed=config.seed)
@@ -43,7 +43,7 @@ def evaluate(config: Config, encoded: StageOutput, snapshot: StageOutput, ranker
         (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
         compare.per_user(judged, data.users).write_parquet(folder / compare.PER_USER, statistics=False)
         header = {"name": config.name, "test window": period.label, "windows learned from": config.windows.training, "seed": config.seed}
-        (folder / PAGE).write_text(render(metrics, header, trees.importances()), encoding="utf-8")
+        (folder / PAGE).write_text(render(metrics, header, trained.importances()), encoding="utf-8")
 
     part = {"name": config.name, "evaluation": config.evaluation.model_dump(mode="json"), "seed": config.seed, "window": window}
     part |= {"training": config.windows.training}

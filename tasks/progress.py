@@ -20,7 +20,7 @@ _DOES: Final = {
     "embed": "item words to vectors",
     "retrievers": "fit the retrievers as of",
     "lists": "candidates and features, week of",
-    "ranker": "fit LambdaRank on all training weeks",
+    "ranker": "fit and calibrate the ranker on all training weeks",
     "evaluate": "judge the test week against the baselines",
     "release": "write and verify the release",
 }

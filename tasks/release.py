@@ -62,7 +62,7 @@ def recorded_config(config: Config) -> dict[str, Any]:
 
 def _contents(config: Config, parts: dict[str, StageOutput], as_of: int) -> Contents:
     from cortex_rec.encoding import Encoded
-    from cortex_rec.ranking.lambdarank import LambdaRank
+    from cortex_rec.ranking.rankers import Calibrated
 
     data = Encoded.load(parts["encoded"].path)
     time = data.histories.time
@@ -77,7 +77,7 @@ def _contents(config: Config, parts: dict[str, StageOutput], as_of: int) -> Cont
             items=len(data.items),
         ),
         config=recorded_config(config),
-        features=tuple(Feature(name=name, dtype="float32") for name in LambdaRank.load(parts["ranker"].path).features),
+        features=tuple(Feature(name=name, dtype="float32") for name in Calibrated.load(parts["ranker"].path).features),
         metrics=json.loads((parts["report"].path / METRICS).read_text(encoding="utf-8")),
         libraries={"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES},
         git_commit=_git_commit(),

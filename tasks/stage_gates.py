@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from cortex_rec.arrays import F32, Ragged
-from cortex_rec.ranking import lambdarank
+from cortex_rec.ranking import training
 from cortex_rec.ranking.training import TrainingLists
 from tasks.gates import GateResult, check_table
 
@@ -51,10 +51,10 @@ def check_features(lists: Sequence[TrainingLists], names: Sequence[str], *, quar
         Training lists, one a window. They are judged together, by name: a feature of the calendar is constant within a
         window, and one that some window lacks counts as NaN there.
     names
-        The features to judge: those that the ranker keeps, `lambdarank.informative`. A shop without stores or prices has
+        The features to judge: those that the ranker keeps, `training.informative`. A shop without stores or prices has
         others that say nothing, and is no worse for it; `left_out` names them.
     """
-    rows = [(name, *_spread(lambdarank.column(lists, name))) for name in names]
+    rows = [(name, *_spread(training.column(lists, name))) for name in names]
     schema = {
         "feature": pl.String,
         "distinct": pl.Int64,

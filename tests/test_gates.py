@@ -2,6 +2,7 @@
 
 import csv
 import os
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from cortex_rec.dataset import Dataset, empty
 from cortex_rec.errors import GateFailed
 from cortex_rec.ranking.training import TrainingLists
 from cortex_rec.sources.known_by import known_by
+from cortex_rec.testing.ranker_contract import small_lists
 from tasks.gates import check_table
 from tasks.stage_gates import check_candidates, check_embeddings, check_features, check_metrics
 from tasks.table_gates import check_dataset
@@ -197,7 +199,8 @@ def test_candidates_must_be_known_distinct_and_enough(tmp_path: Path) -> None:
 
 def features(**columns: np.ndarray) -> TrainingLists:
     values = np.stack(list(columns.values()), axis=1).astype(np.float32)
-    return TrainingLists(tuple(columns), values, np.zeros(len(values), bool), np.array([0, len(values)]))
+    lists = small_lists(0, lists=1, length=1)
+    return replace(lists, matrix=replace(lists.matrix, names=tuple(columns), values=values))
 
 
 def test_features_must_vary_be_finite_and_mostly_there(tmp_path: Path) -> None:

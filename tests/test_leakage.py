@@ -9,13 +9,13 @@ import polars as pl
 import pytest
 
 from cortex_rec import snapshot
-from cortex_rec.config import CompleteJourneySource, Config, Graph, LambdaRank, Retrieval
+from cortex_rec.config import CompleteJourneySource, Config, Graph, LambdaRank, Ranking, Retrieval
 from cortex_rec.dataset import Dataset
 from cortex_rec.encoding import encode
 from cortex_rec.features.assemble import assemble
 from cortex_rec.folders import content_digest, records
 from cortex_rec.queries import ask
-from cortex_rec.ranking import lambdarank, training
+from cortex_rec.ranking import rankers, training
 from cortex_rec.recommender import Recommender, Request
 from cortex_rec.splits import Window
 from cortex_rec.testing.evidence import AS_OF, unit_vectors
@@ -28,7 +28,7 @@ CONFIG = Config(
     threads=1,
     source=CompleteJourneySource(),
     retrieval=Retrieval(graph=Graph(dimensions=8, steps=2, refresh_steps=1, batch_size=64, negatives=16)),
-    ranking=LambdaRank(trees=5, min_rows_in_leaf=5),
+    ranking=Ranking(lambdarank=LambdaRank(trees=5, min_rows_in_leaf=5)),
 )
 PURCHASES = small_shop().interactions
 FUTURE = pl.col("timestamp") >= MOMENT
@@ -43,7 +43,7 @@ def everything_known(interactions: pl.DataFrame, folder: Path, promotions: pl.Da
     last_week = Window(AS_OF - 7 * 86_400, AS_OF)
     before = snapshot.fit(data, text, CONFIG, as_of=last_week.start)
     lists = training.build(before, data, last_week, CONFIG)
-    ranker = lambdarank.fit([lists], CONFIG.ranking, seed=7, threads=1)
+    ranker = rankers.fit([lists], CONFIG)
     now = snapshot.fit(data, text, CONFIG, as_of=AS_OF, start=before)
     for name, part in {"before": before, "lists": lists, "ranker": ranker, "now": now}.items():
         (folder / name).mkdir(parents=True)

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import yaml
 
-from cortex_rec.ranking import lambdarank
+from cortex_rec.ranking import training
 from cortex_rec.ranking.training import TrainingLists
 from cortex_rec.releases import store
 from cortex_rec.testing.shop import small_shop
@@ -67,7 +67,7 @@ def test_features_that_the_data_cannot_fill_are_left_out_and_named(trained: tupl
     (window,) = [TrainingLists.load(path.parent) for path in (folder / ".cortex" / "stages" / "lists").glob("*/names.json")]
     absent = rule["first"].split(", ")
     assert (rule["bad"], rule["rows"]) == (len(absent), len(window.names))
-    assert set(absent) == set(window.names) - set(lambdarank.informative([window])) != set()
+    assert set(absent) == set(window.matrix.names) - set(training.informative([window])) != set()
     features = {feature.name for feature in store.open_release(folder / "releases").manifest.features}
     assert features == set(window.names) - set(absent)
     assert f"{len(absent)} of {len(window.names)} features never vary here and are left out" in said

@@ -32,7 +32,8 @@ def test_the_version_is_three_numbers() -> None:
         ("cortex_rec.retrieval.union.fit", "evidence, config, *, start"),
         ("cortex_rec.features.assemble.assemble", "queries, candidates, snapshot, catalogue"),
         ("cortex_rec.ranking.training.build", "snapshot, encoded, window, config"),
-        ("cortex_rec.ranking.lambdarank.fit", "lists, config, *, seed, threads"),
+        ("cortex_rec.ranking.lambdarank.fit", "lists, config, *, validation, seed, threads"),
+        ("cortex_rec.ranking.rankers.fit", "lists, config"),
         ("cortex_rec.recommender.Recommender.load", "release"),
         ("cortex_rec.recommender.Recommender.recommend", "self, requests"),
         ("cortex_rec.recommender.Recommender.rank", "self, queries"),
@@ -49,13 +50,13 @@ def test_a_public_function_takes_what_it_is_documented_to_take(name: str, parame
     ("name", "fields"),
     [
         ("cortex_rec.recommender.Request", "user items store n"),
-        ("cortex_rec.recommender.Recommendation", "item title score reasons"),
+        ("cortex_rec.recommender.Recommendation", "item title score probability reasons"),
         ("cortex_rec.recommender.Slate", "items fallback"),
         ("cortex_rec.recommender.Recommender", "data snapshot ranker"),
         ("cortex_rec.dataset.Dataset", "interactions items users promotions"),
         ("cortex_rec.retrieval.protocol.Evidence", "histories statistics catalogue promotions text as_of seed"),
         ("cortex_rec.queries.Queries", "histories users as_of store n_items"),
-        ("cortex_rec.features.assemble.Matrix", "lists names values"),
+        ("cortex_rec.features.assemble.Matrix", "lists names values recent vectors"),
     ],
 )
 def test_a_public_record_is_frozen_and_has_the_fields_it_is_documented_to_have(name: str, fields: str) -> None:
@@ -66,7 +67,7 @@ def test_a_public_record_is_frozen_and_has_the_fields_it_is_documented_to_have(n
 
 def test_the_seams_have_four_verbs_and_two() -> None:
     assert _verbs(Retriever) == {"retrieve", "score", "save", "load"}
-    assert _verbs(Ranker) == {"score", "save", "load", "features"}
+    assert _verbs(Ranker) == {"score", "save", "load", "features", "importances", "contributions"}
     assert "n_items" in dir(Evidence)
 
 
@@ -75,7 +76,7 @@ def test_the_registered_retrievers_are_these() -> None:
 
 
 def test_a_configuration_has_these_sections() -> None:
-    sections = "name seed threads source quality windows text retrieval ranking evaluation workspace releases"
+    sections = "name seed threads source quality windows text retrieval ranker ranking evaluation workspace releases"
     assert list(Config.model_fields) == sections.split()
 
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from cortex_rec import snapshot, splits
 from cortex_rec.arrays import NO_ROW, Ragged, load_arrays, save_arrays
-from cortex_rec.config import CompleteJourneySource, Config, Graph, LambdaRank, Retrieval, Windows
+from cortex_rec.config import CompleteJourneySource, Config, Graph, LambdaRank, Ranking, Retrieval, Windows
 from cortex_rec.encoding import encode
 from cortex_rec.errors import ArtifactError, InvalidRequest, UnknownItem
 from cortex_rec.features.assemble import assemble
 from cortex_rec.queries import Queries, ask
-from cortex_rec.ranking import lambdarank, training
+from cortex_rec.ranking import rankers, training
 from cortex_rec.recommender import Recommender, Request
 from cortex_rec.releases.store import open_release
 from cortex_rec.sources import read
@@ -99,13 +99,13 @@ def test_a_batch_of_real_households_equals_its_parts_bit_for_bit() -> None:
         source=CompleteJourneySource(household_stride=24),
         windows=Windows(training=1),
         retrieval=Retrieval(graph=Graph(dimensions=16, steps=2, batch_size=256, negatives=64)),
-        ranking=LambdaRank(trees=20),
+        ranking=Ranking(lambdarank=LambdaRank(trees=20)),
     )
     data = encode(read(config.source, config.windows))
     (window,), test = splits.windows(config.windows, data.histories)
     text = unit_vectors(len(data.items), seed=7)
     before = snapshot.fit(data, text, config, as_of=window.start)
-    ranker = lambdarank.fit([training.build(before, data, window, config)], config.ranking, seed=7, threads=1)
+    ranker = rankers.fit([training.build(before, data, window, config)], config)
     recommender = Recommender(data, snapshot.fit(data, text, config, as_of=test.start, start=before), ranker)
     households = np.append(np.arange(len(data.users), dtype=np.int32)[:100], np.int32(NO_ROW))
     assert len(households) > 90
@@ -220,6 +220,9 @@ def test_equal_scores_are_in_the_order_of_the_rows(recommender: Recommender) -> 
 
         def score(self, matrix: object) -> np.ndarray:
             return np.zeros(len(matrix.values), np.float32)  # type: ignore[attr-defined]
+
+        def probability(self, scores: np.ndarray) -> np.ndarray:
+            return scores
 
     ranked = replace(recommender, ranker=Indifferent()).rank(  # type: ignore[arg-type]
         queries_of(recommender, [0, 1])

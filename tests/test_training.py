@@ -2,33 +2,37 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cortex_rec import snapshot
-from cortex_rec.arrays import DAY, pointers
-from cortex_rec.config import CompleteJourneySource, Config, Graph, Retrieval
+from cortex_rec.arrays import DAY, Ragged
+from cortex_rec.config import CompleteJourneySource, Config, Graph, Ranking, Retrieval
 from cortex_rec.config import LambdaRank as LambdaRankConfig
 from cortex_rec.encoding import encode
 from cortex_rec.errors import ArtifactError, EmptyTrainingSetError
+from cortex_rec.features.recent import LENGTH
 from cortex_rec.queries import ask
 from cortex_rec.ranking import lambdarank
 from cortex_rec.ranking.lambdarank import LambdaRank
 from cortex_rec.ranking.protocol import Ranker
-from cortex_rec.ranking.training import TrainingLists, build, groups, sample
+from cortex_rec.ranking.training import TrainingLists, _of_users, build, groups, held_out, sample, sampled
 from cortex_rec.splits import Window, truth
 from cortex_rec.testing.evidence import AS_OF, unit_vectors
 from cortex_rec.testing.ranker_contract import RankerContract, small_lists
 from cortex_rec.testing.shop import small_shop
 
-CONFIG = LambdaRankConfig(trees=15, leaves=7, min_rows_in_leaf=10)
+CONFIG = Ranking(lambdarank=LambdaRankConfig(trees=15, leaves=7, min_rows_in_leaf=10))
 RUN = Config(
     name="training",
     source=CompleteJourneySource(),
     retrieval=Retrieval(graph=Graph(dimensions=8, steps=2, batch_size=64, negatives=16)),
-    ranking=LambdaRankConfig(negatives=12),
+    ranking=Ranking(negatives=12),
 )
 
 
@@ -57,32 +61,61 @@ def test_a_sample_of_others_is_drawn_evenly_and_again_the_same() -> None:
 
 
 def test_lists_without_a_candidate_are_no_group() -> None:
-    one = TrainingLists(("a",), np.zeros((3, 1), np.float32), np.zeros(3, bool), pointers(np.array([2, 0, 1])))
-    assert groups([one, one]).tolist() == [2, 1, 2, 1]
+    lists = small_lists(0, lists=3, length=2)
+    emptied = replace(lists, matrix=replace(lists.matrix, lists=Ragged(np.array([0, 2, 2, 6]), lists.matrix.lists.item)))
+    assert groups([emptied, lists]).tolist() == [2, 4, 2, 2, 2]
 
 
 def test_training_lists_are_saved_whole(tmp_path: Path) -> None:
     lists = small_lists(0)
     lists.save(tmp_path)
     again = TrainingLists.load(tmp_path)
-    assert again.names == lists.names
-    assert all(getattr(again, name).tobytes() == getattr(lists, name).tobytes() for name in ("values", "bought", "pointer"))
+    assert again.matrix.names == lists.matrix.names
+    assert again.matrix.lists.pointer.tolist() == lists.matrix.lists.pointer.tolist()
+    read = "lists.item values vectors recent.item recent.days recent.baskets"
+    for name in (*(f"matrix.{part}" for part in read.split()), "bought", "weight"):
+        assert attrgetter(name)(again).tobytes() == attrgetter(name)(lists).tobytes(), name
 
 
 def test_a_feature_that_never_varies_is_not_learned_from() -> None:
     lists = small_lists(0)
-    values = np.concatenate([lists.values, np.full((len(lists.values), 1), 3), np.full((len(lists.values), 1), np.nan)], axis=1)
-    more = TrainingLists((*lists.names, "always three", "never known"), values.astype(np.float32), lists.bought, lists.pointer)
-    assert lambdarank.fit([more], CONFIG, seed=7, threads=1).features == lists.names
+    values = lists.matrix.values
+    added = np.concatenate([values, np.full((len(values), 1), 3), np.full((len(values), 1), np.nan)], axis=1)
+    more = with_columns(lists, (*lists.matrix.names, "always three", "never known"), added)
+    assert lambdarank.fit([more], CONFIG, seed=7, threads=1).features == lists.matrix.names
 
 
 def test_windows_may_have_features_in_another_order_or_lack_some() -> None:
     one, other = small_lists(0), small_lists(1)
-    turned = TrainingLists(other.names[::-1], np.ascontiguousarray(other.values[:, ::-1]), other.bought, other.pointer)
+    names, values = other.matrix.names, other.matrix.values
+    turned = with_columns(other, names[::-1], values[:, ::-1])
     straight, mixed = (lambdarank.fit([one, each], CONFIG, seed=7, threads=1) for each in (other, turned))
     assert mixed.booster.model_to_string() == straight.booster.model_to_string()
-    fewer = TrainingLists(other.names[:1], other.values[:, :1], other.bought, other.pointer)
-    assert lambdarank.fit([one, fewer], CONFIG, seed=7, threads=1).features == one.names
+    fewer = with_columns(other, names[:1], values[:, :1])
+    assert lambdarank.fit([one, fewer], CONFIG, seed=7, threads=1).features == names
+
+
+def test_users_held_out_are_of_the_last_window_and_learned_from_nowhere_else() -> None:
+    lists = [small_lists(0), small_lists(1)]
+    learned, validation = held_out(lists, 0.25, seed=7)
+    (apart,) = validation
+    assert learned[0] is lists[0]
+    assert (len(apart.matrix.lists), len(learned[1].matrix.lists)) == (15, 45)
+    whole = {part.matrix.values.tobytes() for part in by_user(lists[1])}
+    parts = [part.matrix.values.tobytes() for part in (*by_user(apart), *by_user(learned[1]))]
+    assert len(parts) == len(whole)
+    assert set(parts) == whole
+    assert apart.matrix.recent.item.shape == (15, LENGTH)
+    assert apart.bought.shape == apart.weight.shape == (len(apart.matrix.values),)
+
+
+def test_a_row_stands_for_the_others_of_its_list_that_were_not_kept() -> None:
+    whole = small_lists(0)
+    thinned = sampled(whole.matrix, whole.bought, 2, np.random.default_rng(1))
+    owner = thinned.matrix.lists.owner
+    assert np.all(thinned.weight[thinned.bought] == 1)
+    assert np.allclose(np.bincount(owner, thinned.weight), np.diff(whole.matrix.lists.pointer))
+    assert thinned.bought.sum() == whole.bought.sum()
 
 
 def test_the_feature_that_tells_has_the_largest_gain() -> None:
@@ -94,14 +127,14 @@ def test_the_feature_that_tells_has_the_largest_gain() -> None:
 def test_nothing_bought_is_nothing_to_learn() -> None:
     lists = small_lists(0)
     with pytest.raises(EmptyTrainingSetError, match="none of the candidates of any training window was bought"):
-        lambdarank.fit([TrainingLists(lists.names, lists.values, ~lists.bought & False, lists.pointer)], CONFIG, seed=7, threads=1)
+        lambdarank.fit([replace(lists, bought=lists.bought & False)], CONFIG, seed=7, threads=1)
 
 
 @pytest.mark.parametrize("file", ["lambdarank.txt", "features.json"])
 @pytest.mark.parametrize("content", ["", "damaged", None])
 def test_a_missing_or_damaged_file_of_the_ranker_is_named(tmp_path: Path, file: str, content: str | None) -> None:
     lambdarank.fit([small_lists(0)], CONFIG, seed=7, threads=1).save(tmp_path)
-    assert json.loads((tmp_path / "features.json").read_text(encoding="utf-8")) == list(small_lists(0).names)
+    assert json.loads((tmp_path / "features.json").read_text(encoding="utf-8")) == list(small_lists(0).matrix.names)
     if content is None:
         (tmp_path / file).unlink()
     else:
@@ -119,7 +152,18 @@ def test_a_windows_lists_label_what_was_bought_in_it_among_what_would_have_been_
     candidates = fitted.union.retrieve(ask(data.histories, users, window.start, len(data.items))).lists
     found = sum(len(np.intersect1d(candidates[i], bought[i])) for i in range(len(users)))
     assert lists.bought.sum() == found > 100
-    per_user = [lists.bought[start:end] for start, end in zip(lists.pointer[:-1], lists.pointer[1:], strict=True)]
+    per_user = [lists.bought[start:end] for start, end in pairwise(lists.matrix.lists.pointer)]
     assert len(per_user) == len(users)
     assert max(np.count_nonzero(~own) for own in per_user) == RUN.ranking.negatives
-    assert build(fitted, data, window, RUN).values.tobytes() == lists.values.tobytes()
+    assert build(fitted, data, window, RUN).matrix.values.tobytes() == lists.matrix.values.tobytes()
+
+
+def with_columns(lists: TrainingLists, names: tuple[str, ...], values: np.ndarray) -> TrainingLists:
+    """The same lists with other features."""
+    return replace(lists, matrix=replace(lists.matrix, names=names, values=np.ascontiguousarray(values, np.float32)))
+
+
+def by_user(lists: TrainingLists) -> list[TrainingLists]:
+    """One object a user."""
+    n = len(lists.matrix.lists)
+    return [_of_users(lists, np.arange(n) == i) for i in range(n)]

@@ -1,12 +1,16 @@
 """From a recommender and a test window to what `evaluate` judges: the same request path as the service's."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Final
 
 import numpy as np
 
 from cortex_rec.arrays import F32, Ragged, pointers
 from cortex_rec.evaluation import baselines
-from cortex_rec.evaluation.evaluate import Judged
+from cortex_rec.evaluation.evaluate import MAIN_K, Judged
+from cortex_rec.evaluation.influence import Influence
+from cortex_rec.features.assemble import assemble
 from cortex_rec.queries import ask
 from cortex_rec.recommender import Recommender
 from cortex_rec.retrieval.vector import Vector
@@ -14,6 +18,8 @@ from cortex_rec.splits import Window, distinct, truth
 
 #: Users ranked at once.
 BLOCK = 250
+#: Test users whose first items are explained: more cost seconds, and the order of the first features stays.
+EXPLAINED: Final = 300
 
 
 def judge(recommender: Recommender, window: Window) -> Judged:
@@ -42,6 +48,7 @@ def judge(recommender: Recommender, window: Window) -> Judged:
         users=users,
         ranked=ranked,
         scores=np.concatenate([part.scores for part in parts]),
+        probabilities=np.concatenate([part.probabilities for part in parts]),
         truth=bought,
         bought_before=owned,
         history=history,
@@ -56,6 +63,39 @@ def judge(recommender: Recommender, window: Window) -> Judged:
         n_items=n_items,
         popularity=baselines.sold(before, as_of=start, n_items=n_items),
     )
+
+
+def explain(recommender: Recommender, window: Window, *, seed: int, users: int = EXPLAINED, shown: int = MAIN_K) -> Influence | None:
+    """What each feature adds to the scores of the candidates that a sample of the test users would be shown.
+
+    Parameters
+    ----------
+    recommender
+        Its snapshot is fitted as of `window.start`.
+    seed
+        Decides the sample.
+    users, shown
+        How many lists, and how many candidates of each.
+
+    Returns
+    -------
+    Influence
+        None when the ranker cannot say what a feature adds.
+    """
+    data, snapshot, ranker = recommender.data, recommender.snapshot, recommender.ranker
+    everyone, _ = truth(data.histories, window)
+    chosen = np.sort(np.random.default_rng([seed, window.start]).permutation(everyone)[:users])
+    queries = ask(data.histories.before(window.start), chosen, window.start, len(data.items))
+    matrix = assemble(queries, snapshot.union.retrieve(queries), snapshot, data.catalogue)
+    lists = matrix.lists
+    order = np.lexsort((lists.item, -ranker.score(matrix), lists.owner))
+    best = np.sort(order[np.arange(len(order)) - lists.pointer[lists.owner] < shown])
+    matrix = replace(matrix, lists=Ragged.from_owner(lists.owner[best], lists.item[best], len(lists)), values=matrix.values[best])
+    contributions = ranker.contributions(matrix)
+    if contributions is None:
+        return None
+    values, retrievers = matrix.columns(ranker.features), tuple(snapshot.union.names)
+    return Influence(len(chosen), ranker.features, retrievers, values, contributions[:, :-1], ranker.importances())
 
 
 def _vectors(recommender: Recommender) -> F32:

@@ -1,5 +1,6 @@
 """(histories, statistics, context, candidates) -> matrix. The one code path of training, evaluation and serving."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from cortex_rec.arrays import F32, Ragged
 from cortex_rec.catalogue import Catalogue
 from cortex_rec.features import item, pair, user
+from cortex_rec.features.recent import Recent, recent
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval.union import Candidates
 from cortex_rec.snapshot import Snapshot
@@ -14,7 +16,7 @@ from cortex_rec.snapshot import Snapshot
 
 @dataclass(frozen=True)
 class Matrix:
-    """Feature values of candidates.
+    """Feature values of candidates, and what a ranker may read beside them.
 
     Parameters
     ----------
@@ -24,11 +26,26 @@ class Matrix:
         One a column.
     values
         (len(lists.item), len(names)) float32; NaN where a feature has nothing to say.
+    recent
+        The latest items of each list's user.
+    vectors
+        (n_items, d) float32 vector of every item at that moment: its place in the graph beside that of its words.
     """
 
     lists: Ragged
     names: tuple[str, ...]
     values: F32
+    recent: Recent
+    vectors: F32
+
+    def columns(self, names: Sequence[str]) -> F32:
+        """(n, len(names)) float32 values of the named features, NaN for one that is not there."""
+        place = {name: column for column, name in enumerate(self.names)}
+        if all(name in place for name in names):
+            found: F32 = self.values[:, [place[name] for name in names]]
+            return found
+        missing = np.full(len(self.values), np.nan, np.float32)
+        return np.stack([self.values[:, place[name]] if name in place else missing for name in names], axis=1)
 
 
 def assemble(queries: Queries, candidates: Candidates, snapshot: Snapshot, catalogue: Catalogue) -> Matrix:
@@ -57,4 +74,5 @@ def assemble(queries: Queries, candidates: Candidates, snapshot: Snapshot, catal
         **{f"{name}_rank": candidates.ranks[:, i] for i, name in enumerate(retrievers)},
         "found_by": np.isfinite(candidates.ranks).sum(axis=1),
     }
-    return Matrix(lists, tuple(columns), np.stack([values.astype(np.float32, copy=False) for values in columns.values()], axis=1))
+    values = np.stack([each.astype(np.float32, copy=False) for each in columns.values()], axis=1)
+    return Matrix(lists, tuple(columns), values, recent(queries), snapshot.item_vectors)

@@ -1,19 +1,19 @@
-"""LightGBM LambdaRank over the feature matrix."""
+"""LightGBM with a ranking objective over the feature matrix."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import lightgbm as lgb
 import numpy as np
 
 from cortex_rec.arrays import F32
-from cortex_rec.config import LambdaRank as LambdaRankConfig
+from cortex_rec.config import Ranking
 from cortex_rec.errors import ArtifactError, EmptyTrainingSetError
 from cortex_rec.features.assemble import Matrix
-from cortex_rec.ranking.training import TrainingLists, groups
+from cortex_rec.ranking.training import TrainingLists, bought, column, groups, informative
 
 
 @dataclass(frozen=True)
@@ -25,20 +25,24 @@ class LambdaRank:
 
     def score(self, matrix: Matrix) -> F32:
         """(n,) float32; a feature that the matrix lacks counts as missing."""
-        place = {name: column for column, name in enumerate(matrix.names)}
-        columns = np.array([place.get(name, len(matrix.names)) for name in self.features])
-        values = matrix.values
-        if columns.max(initial=0) == len(matrix.names):
-            values = np.concatenate([values, np.full((len(values), 1), np.nan, np.float32)], axis=1)
+        values = matrix.columns(self.features)
         if len(values) == 0:
             return np.zeros(0, np.float32)
-        scores: F32 = np.asarray(self.booster.predict(values[:, columns], num_threads=1), np.float32)
+        scores: F32 = np.asarray(self.booster.predict(values, num_threads=1), np.float32)
         return scores
 
     def importances(self) -> list[tuple[str, float]]:
         """Features by their total gain, largest first."""
         gains = self.booster.feature_importance("gain")
         return sorted(zip(self.features, map(float, gains), strict=True), key=lambda pair: (-pair[1], pair[0]))
+
+    def contributions(self, matrix: Matrix) -> F32:
+        """(n, len(features) + 1) float32 exact SHAP values of the trees, last the mean score (Lundberg et al. 2020, TreeSHAP)."""
+        values = matrix.columns(self.features)
+        if len(values) == 0:
+            return np.zeros((0, len(self.features) + 1), np.float32)
+        added: F32 = np.asarray(self.booster.predict(values, num_threads=1, pred_contrib=True), np.float32)
+        return added
 
     def save(self, folder: Path) -> None:
         """Write LightGBM's text format and the names into an existing folder."""
@@ -63,13 +67,22 @@ class LambdaRank:
             ) from error
 
 
-def fit(lists: Sequence[TrainingLists], config: LambdaRankConfig, *, seed: int, threads: int) -> LambdaRank:
+def fit(
+    lists: Sequence[TrainingLists],
+    config: Ranking,
+    *,
+    validation: Sequence[TrainingLists] = (),
+    seed: int,
+    threads: int,
+) -> LambdaRank:
     """Learn to put what was bought before what was not.
 
     Parameters
     ----------
     lists
         Training lists, one a window; features that some window lacks count as missing there.
+    validation
+        Later windows: no more trees are added when NDCG@10 on them has stopped to rise.
     threads
         Cores to use; the result depends on it in the last bits.
 
@@ -82,23 +95,19 @@ def fit(lists: Sequence[TrainingLists], config: LambdaRankConfig, *, seed: int, 
     ------
     Burges 2010, From RankNet to LambdaRank to LambdaMART; Ke et al. 2017, LightGBM.
     """
-    bought = np.concatenate([each.bought for each in lists])
-    if not bought.any():
+    if not bought(lists).any():
         raise EmptyTrainingSetError(
             "ranker: none of the candidates of any training window was bought. Raise the retrievers' `n` or use more windows."
         )
-    features = informative(lists)
-    values = np.empty((len(bought), len(features)), np.float32)
-    for place, name in enumerate(features):
-        values[:, place] = column(lists, name)
+    features, own = informative(lists), config.lambdarank
     parameters = {
         "objective": "lambdarank",
-        "lambdarank_truncation_level": config.truncation,
-        "learning_rate": config.learning_rate,
-        "num_leaves": config.leaves,
-        "min_data_in_leaf": config.min_rows_in_leaf,
-        "feature_fraction": config.feature_fraction,
-        "lambda_l2": config.l2,
+        "lambdarank_truncation_level": own.truncation,
+        "learning_rate": own.learning_rate,
+        "num_leaves": own.leaves,
+        "min_data_in_leaf": own.min_rows_in_leaf,
+        "feature_fraction": own.feature_fraction,
+        "lambda_l2": own.l2,
         "max_bin": 127,
         "num_threads": threads,
         "seed": seed,
@@ -106,28 +115,13 @@ def fit(lists: Sequence[TrainingLists], config: LambdaRankConfig, *, seed: int, 
         "force_row_wise": True,
         "verbosity": -1,
     }
-    data = lgb.Dataset(values, bought.astype(np.float32), group=groups(list(lists)), params=parameters, free_raw_data=True)
-    return LambdaRank(lgb.train(parameters, data, config.trees), features)
+    data = _dataset(lists, features, parameters)
+    return LambdaRank(lgb.train(parameters, data, own.trees), features)
 
 
-def informative(lists: Sequence[TrainingLists]) -> tuple[str, ...]:
-    """Names of the features that tell something: over all windows together they take two values, of which NaN may be one."""
-    return tuple(name for name in named(lists) if _varies(column(lists, name)))
-
-
-def named(lists: Sequence[TrainingLists]) -> tuple[str, ...]:
-    """The feature names of all windows, in the order in which they are first met."""
-    return tuple(dict.fromkeys(name for each in lists for name in each.names))
-
-
-def column(lists: Sequence[TrainingLists], name: str) -> F32:
-    """(n,) float32 values of one feature over all windows, NaN where a window lacks it."""
-    missing = np.float32(np.nan)
-    return np.concatenate(
-        [each.values[:, each.names.index(name)] if name in each.names else np.full(len(each.values), missing) for each in lists]
-    )
-
-
-def _varies(values: F32) -> bool:
-    known = values[~np.isnan(values)]
-    return len(known) > 0 and (len(known) < len(values) or bool(np.any(known != known[0])))
+def _dataset(lists: Sequence[TrainingLists], features: Sequence[str], parameters: dict[str, Any]) -> lgb.Dataset:
+    wanted = bought(lists)
+    values = np.empty((len(wanted), len(features)), np.float32)
+    for place, name in enumerate(features):
+        values[:, place] = column(lists, name)
+    return lgb.Dataset(values, wanted.astype(np.float32), group=groups(lists), params=parameters, free_raw_data=True)

@@ -1,10 +1,13 @@
-"""The seam of the second stage."""
+"""The seam of the second stage: what a ranker is given to learn from, and the verbs that it answers to."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
 from cortex_rec.arrays import F32
+from cortex_rec.config import Ranking
 from cortex_rec.features.assemble import Matrix
+from cortex_rec.ranking.training import TrainingLists
 
 
 class Ranker(Protocol):
@@ -19,6 +22,17 @@ class Ranker(Protocol):
         """(len(matrix.values),) float32, larger is better within one list."""
         ...
 
+    def importances(self) -> list[tuple[str, float]]:
+        """Features by how much they count, largest first; empty where that cannot be said."""
+        ...
+
+    def contributions(self, matrix: Matrix) -> F32 | None:
+        """What each feature adds to each score: (n, len(features) + 1) float32, None where that cannot be said.
+
+        The last column is what no feature adds; each row's sum is its score.
+        """
+        ...
+
     def save(self, folder: Path) -> None:
         """Write into an existing folder."""
         ...
@@ -26,4 +40,14 @@ class Ranker(Protocol):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
+        ...
+
+
+class Fit(Protocol):
+    """How a ranker is fitted: on `lists`, knowing when to stop by `validation`, which it does not learn from."""
+
+    def __call__(
+        self, lists: Sequence[TrainingLists], config: Ranking, *, validation: Sequence[TrainingLists], seed: int, threads: int
+    ) -> Ranker:
+        """Fit with the ranker's own section of `config`; `threads` cores may be used."""
         ...

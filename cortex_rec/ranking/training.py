@@ -1,16 +1,18 @@
 """Training lists: the candidates that would have been served at a past moment, their features then, and what was bought."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, I64, Bool, load_arrays, pointers, save_arrays
+from cortex_rec.arrays import F32, I64, Bool, Ragged, load_arrays, pointers, save_arrays, vars_of
 from cortex_rec.config import Config
 from cortex_rec.encoding import Encoded
-from cortex_rec.features.assemble import assemble
+from cortex_rec.features.assemble import Matrix, assemble
+from cortex_rec.features.recent import Recent
 from cortex_rec.queries import ask
 from cortex_rec.snapshot import Snapshot
 from cortex_rec.splits import Window, truth
@@ -25,30 +27,35 @@ class TrainingLists:
 
     Parameters
     ----------
-    names
-        Feature names.
-    values
-        (n, len(names)) float32.
+    matrix
+        What a ranker reads.
     bought
         (n,) bool.
-    pointer
-        (n_users + 1,) int64.
+    weight
+        (n,) float32 how many candidates a row stands for: 1 for a bought one, for another one the candidates of its list that were
+        not bought over those of them that were kept. Weighted figures are those of whole lists.
     """
 
-    names: tuple[str, ...]
-    values: F32
+    matrix: Matrix
     bought: Bool
-    pointer: I64
+    weight: F32
 
     def save(self, folder: Path) -> None:
         """Write into an existing folder."""
-        save_arrays(folder / "lists.safetensors", {"values": self.values, "bought": self.bought, "pointer": self.pointer})
-        (folder / "names.json").write_text(json.dumps(self.names), encoding="utf-8")
+        matrix = self.matrix
+        arrays = {f"recent_{name}": values for name, values in vars_of(matrix.recent).items()}
+        arrays |= {"pointer": matrix.lists.pointer, "item": matrix.lists.item, "values": matrix.values, "vectors": matrix.vectors}
+        save_arrays(folder / "lists.safetensors", arrays | {"bought": self.bought, "weight": self.weight})
+        (folder / "names.json").write_text(json.dumps(matrix.names), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
-        return cls(tuple(json.loads((folder / "names.json").read_text(encoding="utf-8"))), **load_arrays(folder / "lists.safetensors"))
+        arrays = load_arrays(folder / "lists.safetensors")
+        recent = Recent(arrays["recent_item"], arrays["recent_days"], arrays["recent_baskets"])
+        names = tuple(json.loads((folder / "names.json").read_text(encoding="utf-8")))
+        matrix = Matrix(Ragged(arrays["pointer"], arrays["item"]), names, arrays["values"], recent, arrays["vectors"])
+        return cls(matrix, arrays["bought"], arrays["weight"])
 
 
 def build(snapshot: Snapshot, encoded: Encoded, window: Window, config: Config) -> TrainingLists:
@@ -61,20 +68,26 @@ def build(snapshot: Snapshot, encoded: Encoded, window: Window, config: Config) 
     """
     users, bought = truth(encoded.histories, window)
     generator = np.random.default_rng([config.seed, window.start])
-    values, labels, counts = [], [], []
-    names: tuple[str, ...] = ()
+    parts: list[TrainingLists] = []
     for start in range(0, len(users), BLOCK):
         queries = ask(encoded.histories, users[start : start + BLOCK], window.start, len(encoded.items))
         candidates = snapshot.union.retrieve(queries)
         lists = candidates.lists
         label = np.isin((lists.owner + start) * len(encoded.items) + lists.item, bought.owner * len(encoded.items) + bought.item)
-        kept = sample(lists.owner, label, config.ranking.negatives, generator)
         matrix = assemble(queries, candidates, snapshot, encoded.catalogue)
-        names = matrix.names
-        values.append(matrix.values[kept])
-        labels.append(label[kept])
-        counts.append(np.bincount(lists.owner[kept], minlength=len(queries)))
-    return TrainingLists(names, np.concatenate(values), np.concatenate(labels), pointers(np.concatenate(counts)))
+        parts.append(sampled(matrix, label, config.ranking.negatives, generator))
+    return _joined(parts)
+
+
+def sampled(matrix: Matrix, bought: Bool, negatives: int, generator: np.random.Generator) -> TrainingLists:
+    """All bought candidates and at most `negatives` random others of each list."""
+    lists = matrix.lists
+    kept = sample(lists.owner, bought, negatives, generator)
+    owner, n = lists.owner[kept], len(lists)
+    others = np.bincount(lists.owner[~bought], minlength=n) / np.maximum(np.bincount(owner[~bought[kept]], minlength=n), 1)
+    weight = np.where(bought[kept], 1, others[owner]).astype(np.float32)
+    thinned = Matrix(Ragged.from_owner(owner, lists.item[kept], n), matrix.names, matrix.values[kept], matrix.recent, matrix.vectors)
+    return TrainingLists(thinned, bought[kept], weight)
 
 
 def sample(owner: I64, bought: Bool, negatives: int, generator: np.random.Generator) -> I64:
@@ -86,7 +99,67 @@ def sample(owner: I64, bought: Bool, negatives: int, generator: np.random.Genera
     return np.flatnonzero(bought | (place < negatives))
 
 
-def groups(lists: list[TrainingLists]) -> I64:
+def held_out(lists: Sequence[TrainingLists], share: float, *, seed: int) -> tuple[list[TrainingLists], list[TrainingLists]]:
+    """What to learn from, and a share of the last window's users kept apart; at least one user is on either side where there are two.
+
+    The last window is the one most like the days to come, so it is where stopping and calibration are judged; its other
+    users are learned from.
+    """
+    *earlier, last = lists
+    n = len(last.matrix.lists)
+    apart = np.zeros(n, bool)
+    count = min(max(round(share * n), 1), n - 1)
+    apart[np.random.default_rng([seed, n]).permutation(n)[:count]] = True
+    return [*earlier, _of_users(last, ~apart)], [_of_users(last, apart)]
+
+
+def groups(lists: Sequence[TrainingLists]) -> I64:
     """Lengths of all lists with at least one candidate, in order."""
-    sizes = np.concatenate([np.diff(each.pointer) for each in lists])
+    sizes = np.concatenate([np.diff(each.matrix.lists.pointer) for each in lists])
     return sizes[sizes > 0]
+
+
+def bought(lists: Sequence[TrainingLists]) -> Bool:
+    """(n,) bool over all windows."""
+    return np.concatenate([each.bought for each in lists])
+
+
+def named(lists: Sequence[TrainingLists]) -> tuple[str, ...]:
+    """The feature names of all windows, in the order in which they are first met."""
+    return tuple(dict.fromkeys(name for each in lists for name in each.matrix.names))
+
+
+def column(lists: Sequence[TrainingLists], name: str) -> F32:
+    """(n,) float32 values of one feature over all windows, NaN where a window lacks it."""
+    return np.concatenate([each.matrix.columns([name])[:, 0] for each in lists])
+
+
+def informative(lists: Sequence[TrainingLists]) -> tuple[str, ...]:
+    """Names of the features that tell something: over all windows together they take two values, of which NaN may be one."""
+    return tuple(name for name in named(lists) if _varies(column(lists, name)))
+
+
+def _of_users(lists: TrainingLists, chosen: Bool) -> TrainingLists:
+    """The lists of some users; `chosen` is (n_lists,) bool."""
+    matrix = lists.matrix
+    rows = chosen[matrix.lists.owner]
+    kept = Ragged(pointers(np.diff(matrix.lists.pointer)[chosen]), matrix.lists.item[rows])
+    recent = Recent(*(values[chosen] for values in vars_of(matrix.recent).values()))
+    return TrainingLists(Matrix(kept, matrix.names, matrix.values[rows], recent, matrix.vectors), lists.bought[rows], lists.weight[rows])
+
+
+def _varies(values: F32) -> bool:
+    known = values[~np.isnan(values)]
+    return len(known) > 0 and (len(known) < len(values) or bool(np.any(known != known[0])))
+
+
+def _joined(parts: Sequence[TrainingLists]) -> TrainingLists:
+    """Blocks of users of one window, one after another."""
+    matrices = [part.matrix for part in parts]
+    lists = Ragged(
+        pointers(np.concatenate([np.diff(matrix.lists.pointer) for matrix in matrices])),
+        np.concatenate([matrix.lists.item for matrix in matrices]),
+    )
+    recent = Recent(*(np.concatenate([getattr(matrix.recent, name) for matrix in matrices]) for name in ("item", "days", "baskets")))
+    matrix = Matrix(lists, matrices[0].names, np.concatenate([each.values for each in matrices]), recent, matrices[0].vectors)
+    return TrainingLists(matrix, np.concatenate([part.bought for part in parts]), np.concatenate([part.weight for part in parts]))

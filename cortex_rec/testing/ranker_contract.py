@@ -1,17 +1,22 @@
 """What every ranker must hold to: inherit the class in a test module and say how yours is fitted."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from cortex_rec.arrays import F32, Ragged, pointers
+from cortex_rec.arrays import Ragged, pointers
 from cortex_rec.features.assemble import Matrix
+from cortex_rec.features.recent import LENGTH, Recent
 from cortex_rec.ranking.protocol import Ranker
 from cortex_rec.ranking.training import TrainingLists
 
 #: Columns of the small lists: what tells bought from not, something that does not, one mostly missing.
 NAMES = ("taste", "noise", "seldom")
+#: Size of the small lists' catalogue.
+ITEMS = 40
 
 
 class RankerContract:
@@ -30,13 +35,13 @@ class RankerContract:
 
     def test_it_puts_what_is_bought_before_what_is_not(self) -> None:
         ranker, unseen = self.fit([small_lists(0), small_lists(1)]), small_lists(2)
-        scores = ranker.score(_matrix(unseen))
+        scores, pointer = ranker.score(unseen.matrix), unseen.matrix.lists.pointer
         assert scores[unseen.bought].mean() > scores[~unseen.bought].mean()
-        best = [scores[start:end].argmax() + start for start, end in zip(unseen.pointer[:-1], unseen.pointer[1:], strict=True)]
+        best = [scores[start:end].argmax() + start for start, end in pairwise(pointer)]
         assert unseen.bought[best].mean() > 2 * unseen.bought.mean()
 
     def test_every_row_has_a_finite_score_even_when_all_is_missing(self) -> None:
-        matrix = _matrix(small_lists(2))
+        matrix = small_lists(2).matrix
         matrix.values[::3] = np.nan
         scores = self.fit([small_lists(0)]).score(matrix)
         assert scores.dtype == np.float32
@@ -44,31 +49,33 @@ class RankerContract:
         assert np.isfinite(scores).all()
 
     def test_no_row_gets_no_score(self) -> None:
-        nothing = Matrix(Ragged(np.zeros(2, np.int64), np.zeros(0, np.int32)), NAMES, np.zeros((0, len(NAMES)), np.float32))
+        nothing = rows_of(small_lists(2).matrix, slice(0, 0))
         assert self.fit([small_lists(0)]).score(nothing).shape == (0,)
 
     def test_a_row_scores_alone_as_in_the_matrix_bit_for_bit(self) -> None:
-        ranker, matrix = self.fit([small_lists(0)]), _matrix(small_lists(2))
+        ranker, matrix = self.fit([small_lists(0)]), small_lists(2).matrix
         together = ranker.score(matrix)
-        alone = [ranker.score(_of(matrix.names, matrix.values[row : row + 1])) for row in range(len(matrix.values))]
+        alone = [ranker.score(rows_of(matrix, slice(row, row + 1))) for row in range(len(matrix.values))]
         assert np.concatenate(alone).tobytes() == together.tobytes()
 
     def test_columns_are_found_by_name_in_any_order_and_others_do_not_matter(self) -> None:
-        ranker, matrix = self.fit([small_lists(0)]), _matrix(small_lists(2))
+        ranker, matrix = self.fit([small_lists(0)]), small_lists(2).matrix
         more = np.concatenate([np.full((len(matrix.values), 1), 5, np.float32), matrix.values[:, ::-1]], axis=1)
-        assert np.array_equal(ranker.score(_of(("unknown", *matrix.names[::-1]), more)), ranker.score(matrix))
+        mixed = replace(matrix, names=("unknown", *matrix.names[::-1]), values=more)
+        assert np.array_equal(ranker.score(mixed), ranker.score(matrix))
 
     def test_a_column_that_is_not_there_counts_as_missing(self) -> None:
-        ranker, matrix = self.fit([small_lists(0)]), _matrix(small_lists(2))
+        ranker, matrix = self.fit([small_lists(0)]), small_lists(2).matrix
         missing = matrix.values.copy()
         missing[:, 0] = np.nan
-        assert np.array_equal(ranker.score(_of(matrix.names[1:], matrix.values[:, 1:])), ranker.score(_of(matrix.names, missing)))
+        without = replace(matrix, names=matrix.names[1:], values=matrix.values[:, 1:])
+        assert np.array_equal(ranker.score(without), ranker.score(replace(matrix, values=missing)))
 
     def test_what_it_reads_is_among_what_it_was_given(self) -> None:
         assert set(self.fit([small_lists(0)]).features) <= set(NAMES)
 
     def test_saved_and_loaded_it_gives_the_same_bits(self, tmp_path: Path) -> None:
-        ranker, matrix = self.fit([small_lists(0)]), _matrix(small_lists(2))
+        ranker, matrix = self.fit([small_lists(0)]), small_lists(2).matrix
         ranker.save(tmp_path)
         again = type(ranker).load(tmp_path)
         assert again.features == ranker.features
@@ -92,14 +99,20 @@ def small_lists(seed: int, lists: int = 60, length: int = 12) -> TrainingLists:
     values = rng.normal(size=(n, len(NAMES))).astype(np.float32)
     bought = rng.random(n) < 1 / (1 + np.exp(3 - 3 * values[:, 0]))
     values[rng.random((n, len(NAMES))) < np.array([0.2, 0.2, 0.8])] = np.nan
-    return TrainingLists(NAMES, values, bought, pointers(np.full(lists, length)))
+    item = np.concatenate([np.sort(rng.choice(ITEMS, length, replace=False)) for _ in range(lists)]).astype(np.int32)
+    known = rng.integers(0, LENGTH, (lists, 1)) > np.arange(LENGTH)
+    days = np.sort(rng.integers(1, 90, (lists, LENGTH)), axis=1)
+    recent = Recent(
+        np.where(known, rng.integers(0, ITEMS, (lists, LENGTH)), -1).astype(np.int32),
+        np.where(known, days, np.nan).astype(np.float32),
+        np.where(known, rng.integers(1, 9, (lists, LENGTH)), np.nan).astype(np.float32),
+    )
+    vectors = np.random.default_rng(99).normal(size=(ITEMS, 6)).astype(np.float32)
+    matrix = Matrix(Ragged(pointers(np.full(lists, length)), item), NAMES, values, recent, vectors)
+    return TrainingLists(matrix, bought, np.ones(n, np.float32))
 
 
-def _matrix(lists: TrainingLists) -> Matrix:
-    return _of(lists.names, lists.values.copy())
-
-
-def _of(names: tuple[str, ...], values: F32) -> Matrix:
-    """A matrix of one list."""
-    n = len(values)
-    return Matrix(Ragged(np.array([0, n]), np.arange(n, dtype=np.int32)), names, values)
+def rows_of(matrix: Matrix, rows: slice) -> Matrix:
+    """The same lists with some of their rows only."""
+    lists = Ragged.from_owner(matrix.lists.owner[rows], matrix.lists.item[rows], len(matrix.lists))
+    return replace(matrix, lists=lists, values=matrix.values[rows])

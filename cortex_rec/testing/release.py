@@ -8,12 +8,12 @@ from typing import Final
 import numpy as np
 
 from cortex_rec import snapshot, splits
-from cortex_rec.config import CompleteJourneySource, Config, Evaluation, Graph, LambdaRank, Retrieval, Windows
+from cortex_rec.config import CompleteJourneySource, Config, Evaluation, Graph, LambdaRank, Ranking, Retrieval, Windows
 from cortex_rec.encoding import encode
 from cortex_rec.evaluation.evaluate import evaluate
 from cortex_rec.evaluation.judge import judge
 from cortex_rec.evaluation.report import render
-from cortex_rec.ranking import lambdarank, training
+from cortex_rec.ranking import rankers, training
 from cortex_rec.recommender import Recommender
 from cortex_rec.releases import store
 from cortex_rec.releases.manifest import Contents, DataWindow, Feature
@@ -26,7 +26,7 @@ CONFIG: Final = Config(
     source=CompleteJourneySource(),
     windows=Windows(training=1),
     retrieval=Retrieval(graph=Graph(dimensions=8, steps=3, refresh_steps=1, batch_size=256, negatives=32)),
-    ranking=LambdaRank(trees=10, leaves=7, min_rows_in_leaf=5),
+    ranking=Ranking(lambdarank=LambdaRank(trees=10, leaves=7, min_rows_in_leaf=5)),
     evaluation=Evaluation(bootstrap_samples=20),
 )
 
@@ -48,7 +48,7 @@ def small_release(root: Path, *, seed: int = 0) -> Release:
     (window,), test = splits.windows(config.windows, data.histories)
 
     at_window = snapshot.fit(data, text, config, as_of=window.start)
-    ranker = lambdarank.fit([training.build(at_window, data, window, config)], config.ranking, seed=seed, threads=config.threads)
+    ranker = rankers.fit([training.build(at_window, data, window, config)], config)
     at_test = snapshot.fit(data, text, config, as_of=test.start, start=at_window)
     metrics = evaluate(judge(Recommender(data, at_test, ranker), test), config.evaluation, seed=seed)
     at_end = snapshot.fit(data, text, config, as_of=test.end, start=at_test)
