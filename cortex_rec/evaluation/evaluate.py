@@ -91,7 +91,7 @@ def evaluate(judged: Judged, config: Evaluation, *, seed: int) -> dict[str, Any]
     dict
         `docs/evaluation.md` names every key. Figures are rounded to six decimals, NaN is None.
     """
-    cutoffs = sorted({*config.cutoffs, *_ALWAYS})
+    cutoffs = _cutoffs(config)
     per_user = metrics.per_user(judged.ranked, judged.truth, cutoffs)
     relevant = metrics.is_in(judged.ranked, judged.truth)
     per_user["auc"] = metrics.auc_per_user(judged.ranked.pointer, judged.scores, relevant)
@@ -119,6 +119,40 @@ def evaluate(judged: Judged, config: Evaluation, *, seed: int) -> dict[str, Any]
     return plain
 
 
+def judge_lists(ranked: Ragged, truth: Ragged, bought_before: Ragged, config: Evaluation, *, seed: int) -> dict[str, Any]:
+    """The figures of a method that gives lists and nothing else, as `evaluate` has them under `baselines`.
+
+    Parameters
+    ----------
+    ranked
+        One list a user, best first.
+    truth, bought_before
+        Distinct items that each of them bought in the window, and ever before it.
+    config, seed
+        As for `evaluate`.
+
+    Returns
+    -------
+    dict
+        The metrics' means, `intervals` of the headline metric, and `slices` by novelty.
+    """
+    cutoffs = _cutoffs(config)
+    per_user = metrics.per_user(ranked, truth, cutoffs)
+    parts = slices.by_novelty(ranked, truth, bought_before)
+    figures: dict[str, Any] = _plain(
+        {
+            **_means(per_user),
+            "intervals": _intervals({MAIN: per_user[MAIN]}, config, seed),
+            "slices": {name: _slice(part, cutoffs, config, seed) for name, part in parts.items()},
+        }
+    )
+    return figures
+
+
+def _cutoffs(config: Evaluation) -> list[int]:
+    return sorted({*config.cutoffs, *_ALWAYS})
+
+
 def _slice(part: slices.Part, cutoffs: tuple[int, ...] | list[int], config: Evaluation, seed: int) -> dict[str, Any]:
     ranked, truth = part
     per_user = metrics.per_user(ranked, truth, cutoffs)
@@ -134,15 +168,12 @@ def _baseline(
     ranked: Ragged, judged: Judged, system: Mapping[str, F64], cutoffs: list[int], config: Evaluation, seed: int
 ) -> dict[str, Any]:
     """A baseline's metrics, overall and by novelty, and the system's lead over it."""
-    per_user = metrics.per_user(ranked, judged.truth, cutoffs)
-    parts = slices.by_novelty(ranked, judged.truth, judged.bought_before)
-    difference = system[MAIN] - per_user[MAIN]
+    own = metrics.per_user(ranked, judged.truth, cutoffs)[MAIN]
+    difference = system[MAIN] - own
     low, high = significance.intervals({MAIN: difference}, samples=config.bootstrap_samples, seed=seed)[MAIN]
-    gain = significance.lift(system[MAIN], per_user[MAIN], samples=config.bootstrap_samples, seed=seed)
+    gain = significance.lift(system[MAIN], own, samples=config.bootstrap_samples, seed=seed)
     return {
-        **_means(per_user),
-        "intervals": _intervals({MAIN: per_user[MAIN]}, config, seed),
-        "slices": {name: _slice(part, cutoffs, config, seed) for name, part in parts.items()},
+        **judge_lists(ranked, judged.truth, judged.bought_before, config, seed=seed),
         "difference": {MAIN: {"value": _mean(difference), "low": low, "high": high}},
         "lift": {MAIN: dict(zip(("value", "low", "high"), gain, strict=True))},
     }
