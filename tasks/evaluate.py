@@ -25,25 +25,25 @@ def evaluate(config: Config, encoded: StageOutput, snapshot: StageOutput, ranker
         from cortex_rec.encoding import Encoded
         from cortex_rec.evaluation import compare
         from cortex_rec.evaluation.evaluate import evaluate
-        from cortex_rec.evaluation.judge import judge
+        from cortex_rec.evaluation.judge import explain, judge
         from cortex_rec.evaluation.report import render
         from cortex_rec.ranking.rankers import Calibrated
         from cortex_rec.recommender import Recommender
         from cortex_rec.snapshot import Snapshot
         from tasks.stage_gates import check_candidates, check_metrics
 
-        trained = Calibrated.load(ranker.path)
         data = Encoded.load(encoded.path)
-        judged = judge(Recommender(data, Snapshot.load(snapshot.path), trained), period)
+        recommender = Recommender(data, Snapshot.load(snapshot.path), Calibrated.load(ranker.path))
+        judged = judge(recommender, period)
         fewest = min(judged.n_items, FEWEST_CANDIDATES)
         gates = check_candidates(judged.ranked, judged.n_items, at_least=fewest, quarantine=quarantine(config)).rules
-        metrics = evaluate(judged, config.evaluation, seed=config.seed)
+        metrics = evaluate(judged, config.evaluation, seed=config.seed, influence=explain(recommender, period, seed=config.seed))
         gates += check_metrics(metrics, quarantine=quarantine(config)).rules
         save_rules(folder, gates)
         (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
         compare.per_user(judged, data.users).write_parquet(folder / compare.PER_USER, statistics=False)
         header = {"name": config.name, "test window": period.label, "windows learned from": config.windows.training, "seed": config.seed}
-        (folder / PAGE).write_text(render(metrics, header, trained.importances()), encoding="utf-8")
+        (folder / PAGE).write_text(render(metrics, header), encoding="utf-8")
 
     part = {"name": config.name, "evaluation": config.evaluation.model_dump(mode="json"), "seed": config.seed, "window": window}
     part |= {"training": config.windows.training}

@@ -4,6 +4,7 @@ import numpy as np
 
 from cortex_rec.arrays import DAY, NO_ROW, Ragged, pointers
 from cortex_rec.evaluation.evaluate import Judged
+from cortex_rec.evaluation.influence import Influence
 from cortex_rec.histories import Histories
 
 
@@ -27,6 +28,7 @@ def judged() -> Judged:
         users=np.arange(4, dtype=np.int32),
         ranked=ranked,
         scores=np.array([3, 2, 1, 2, 1, 3, 2, 1, 2, 1], np.float32),
+        probabilities=np.array([0.9, 0.5, 0.5, 0.8, 0.1, 0.5, 0.1, 0.1, 0.2, 0.1], np.float32),
         truth=ragged([0, 2], [1, -1], [4, 5], [5]),
         bought_before=ragged([0, 1], [1], [3, 5], [0]),
         history=history([0, 0, 1], [1], [3, 5, 5, 5], [0, 0]),
@@ -40,4 +42,13 @@ def judged() -> Judged:
         department_names=["FOOD & CO", "TOYS <3"],
         n_items=6,
         popularity=np.array([10, 8, 4, 2, 0, 0], np.int32),
+    )
+
+
+def influence() -> Influence:
+    """Four candidates of two users and three features; the first is the strongest and larger is better, the last says nothing."""
+    values = np.array([[1, 5, np.nan], [2, 5, 7], [3, np.nan, 7], [4, 5, 7]], np.float32)
+    contributions = np.array([[-0.3, 0.1, 0], [-0.1, 0.1, 0], [0.2, -0.2, 0], [0.4, 0.1, 0]], np.float32)
+    return Influence(
+        2, ("pair_recency", "repeats_rank", "a$1 to $2"), ("repeats", "popular"), values, contributions, [("pair_recency", 30.0)]
     )

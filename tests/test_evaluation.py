@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from judged import history, judged, ragged
+from judged import history, influence, judged, ragged
 from rich.console import Console
 
 from cortex_rec.arrays import F64
@@ -27,7 +27,7 @@ CONFIG = Evaluation(cutoffs=(1, 5), bootstrap_samples=200)
 
 @pytest.fixture(scope="module")
 def result() -> dict[str, Any]:
-    return evaluate(judged(), CONFIG, seed=3)
+    return evaluate(judged(), CONFIG, seed=3, influence=influence())
 
 
 def test_the_headline_figures_are_means_over_all_users(result: dict[str, Any]) -> None:
@@ -107,7 +107,7 @@ def test_a_baseline_has_the_metrics_of_its_own_list_and_the_lead_over_it(result:
 
 def test_the_figures_survive_json_and_are_the_same_twice(result: dict[str, Any]) -> None:
     assert json.loads(json.dumps(result, allow_nan=False)) == result
-    assert evaluate(judged(), CONFIG, seed=3) == result
+    assert evaluate(judged(), CONFIG, seed=3, influence=influence()) == result
     assert evaluate(judged(), CONFIG, seed=4)["metrics"] == result["metrics"]
     assert evaluate(judged(), CONFIG, seed=4)["intervals"] != result["intervals"]
 
@@ -117,6 +117,7 @@ def test_a_window_without_users_gives_none_and_no_warning() -> None:
         judged(),
         users=np.zeros(0, np.int32),
         scores=np.zeros(0, np.float32),
+        probabilities=np.zeros(0, np.float32),
         ranked=ragged(),
         truth=ragged(),
         bought_before=ragged(),
@@ -228,12 +229,11 @@ class Page(HTMLParser):
 
 
 HEADER = {"release": "2018-01-01-abc", "note": "<b>&"}
-GAINS = [("pair_recency", 30.0), ("a$1 to $2", 10.0)]
 
 
 def test_the_page_is_the_same_bytes_twice_and_holds_what_it_was_given(result: dict[str, Any]) -> None:
-    page = report.render(result, HEADER, GAINS)
-    assert page == report.render(result, HEADER, GAINS)
+    page = report.render(result, HEADER)
+    assert page == report.render(result, HEADER)
     for words in (
         "2018-01-01-abc",
         "&lt;b&gt;&amp;",
@@ -244,11 +244,17 @@ def test_the_page_is_the_same_bytes_twice_and_holds_what_it_was_given(result: di
         f"{result['metrics']['ndcg@10']:.3f}",
     ):
         assert words in page
-    assert "What the ranker looks at" not in report.render(result, HEADER)
+
+
+def test_a_ranker_without_probabilities_or_reasons_has_no_such_sections(result: dict[str, Any]) -> None:
+    said = ("Can the probabilities be believed?", "What the ranker looks at")
+    assert all(words in report.render(result, HEADER) for words in said)
+    silent = dataclasses.replace(judged(), probabilities=np.full(10, np.nan, np.float32))
+    assert not any(words in report.render(evaluate(silent, CONFIG, seed=3), HEADER) for words in said)
 
 
 def test_the_page_needs_nothing_from_outside_and_follows_the_theme(result: dict[str, Any]) -> None:
-    text = report.render(result, HEADER, GAINS)
+    text = report.render(result, HEADER)
     page = Page()
     page.feed(text)
     assert page.outside == []
@@ -275,7 +281,7 @@ def test_the_verdict_claims_a_gain_only_when_the_interval_allows_it(result: dict
 def test_the_example_in_the_documentation_runs() -> None:
     text = (Path(__file__).parent.parent / "docs" / "evaluation.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    names: dict[str, Any] = {"judged": judged(), "config": SimpleNamespace(evaluation=CONFIG, seed=3), "importances": GAINS}
+    names: dict[str, Any] = {"judged": judged(), "config": SimpleNamespace(evaluation=CONFIG, seed=3)}
     for example in examples:
         exec(example, names)
     assert names["page"].startswith("<!doctype html>")
@@ -285,5 +291,7 @@ def test_the_documentation_names_every_figure(result: dict[str, Any]) -> None:
     text = (Path(__file__).parent.parent / "docs" / "evaluation.md").read_text(encoding="utf-8")
     wanted = {"candidate_recall", "auc", "ndcg@K", "recall@K", "map@K", "mrr@K", "hit_rate@K"}
     wanted |= set(result["slices"]) | set(result["candidates"]["retrievers"]["popular"]) | set(result["beyond_accuracy"]["system"])
+    wanted |= set(result["calibration"]) | set(result["calibration"]["top_10"]) | set(result["calibration"]["curve"][0]) - {"from", "to"}
+    wanted |= set(result["influence"]) | set(result["influence"]["features"][0])
     wanted |= {stage["stage"] for stage in result["stages"]} | set(result["stages"][0]) - {"stage", "items"}
     assert {name for name in wanted if name not in text} == set()

@@ -22,8 +22,8 @@ COLOURS = {
     "bought": "#070707",
     "soft": "#080808",
 }
-#: `Any` because matplotlib types the keys as one long literal
-_SETTINGS: Any = {
+#: What every drawing is made with; `Any` because matplotlib types the keys as one long literal.
+SETTINGS: Any = {
     # a department may be called "$1 to $5"
     "text.parse_math": False,
     "svg.fonttype": "none",
@@ -44,7 +44,7 @@ _SETTINGS: Any = {
     "legend.fontsize": 9,
     "legend.handlelength": 1.2,
 }
-_WIDTH = 7.2
+WIDTH = 7.2
 
 
 @dataclass(frozen=True)
@@ -59,26 +59,26 @@ class Bar:
     colour: str = "system"
 
 
-@mpl.rc_context(_SETTINGS)
+@mpl.rc_context(SETTINGS)
 def bars(rows: Sequence[Bar], *, percent: bool = False) -> str:
     """Horizontal bars, the first at the top, with whiskers for intervals."""
-    figure, axes = _figure(0.34 * len(rows) + 0.45)
+    figure, axes = canvas(0.34 * len(rows) + 0.45)
     end = max((row.high if row.high is not None else row.value for row in rows), default=0.0) or 1.0
     for place, row in enumerate(rows):
         axes.barh(place, row.value, height=0.62, color=COLOURS[row.colour])
         if row.low is not None and row.high is not None:
             axes.plot([row.low, row.high], [place, place], color=COLOURS["ink"], linewidth=1.2, solid_capstyle="butt")
         axes.text((row.high or row.value) + 0.015 * end, place, row.text, va="center", color=COLOURS["muted"], fontsize=8.5)
-    _places(axes, [row.label for row in rows])
+    rows_of(axes, [row.label for row in rows])
     axes.set_xlim(0, end * 1.16)
-    _value_axis(axes, percent)
-    return _svg(figure)
+    value_axis(axes, percent)
+    return svg(figure)
 
 
-@mpl.rc_context(_SETTINGS)
+@mpl.rc_context(SETTINGS)
 def grouped(groups: Sequence[str], series: Mapping[str, tuple[str, Sequence[float]]]) -> str:
     """Bars side by side: for each group one bar of every series; a series has a colour and one share a group."""
-    figure, axes = _figure(2.9)
+    figure, axes = canvas(2.9)
     width = 0.8 / max(len(series), 1)
     for number, (name, (colour, values)) in enumerate(series.items()):
         at = [group + (number - (len(series) - 1) / 2) * width for group in range(len(groups))]
@@ -91,13 +91,13 @@ def grouped(groups: Sequence[str], series: Mapping[str, tuple[str, Sequence[floa
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     axes.legend(ncols=len(series), loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
-    return _svg(figure)
+    return svg(figure)
 
 
-@mpl.rc_context(_SETTINGS)
+@mpl.rc_context(SETTINGS)
 def stacked(rows: Sequence[tuple[str, float, float, float, str]], names: tuple[str, str]) -> str:
     """Two-part horizontal bars: (label, first share, second share, share there was room for, text) a row."""
-    figure, axes = _figure(0.4 * len(rows) + 0.75)
+    figure, axes = canvas(0.4 * len(rows) + 0.75)
     for place, (_, first, second, room, text) in enumerate(rows):
         axes.barh(place, 1, height=0.62, color=COLOURS["soft"])
         axes.barh(place, first, height=0.62, color=COLOURS["system"], label=names[0] if place == 0 else None)
@@ -105,20 +105,20 @@ def stacked(rows: Sequence[tuple[str, float, float, float, str]], names: tuple[s
         if room < 1:
             axes.plot([room, room], [place - 0.42, place + 0.42], color=COLOURS["ink"], linewidth=1.4)
         axes.text(1.015, place, text, va="center", fontsize=8.5, color=COLOURS["muted"])
-    _places(axes, [row[0] for row in rows])
+    rows_of(axes, [row[0] for row in rows])
     axes.set_xlim(0, 1.16)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     axes.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
-    return _svg(figure)
+    return svg(figure)
 
 
-@mpl.rc_context(_SETTINGS)
+@mpl.rc_context(SETTINGS)
 def curves(
     x: Sequence[int], series: Mapping[str, tuple[str, Sequence[float]]], band: tuple[Sequence[float], Sequence[float]], x_label: str
 ) -> str:
     """Lines over list lengths, the first with its interval as a band; each line is named at its right end."""
-    figure, axes = _figure(2.9)
+    figure, axes = canvas(2.9)
     at = list(range(len(x)))
     axes.fill_between(at, band[0], band[1], color=COLOURS["system"], alpha=0.16, linewidth=0)
     ends = _apart([values[-1] for _, values in series.values()], 0.07 * max(max(values) for _, values in series.values()))
@@ -131,7 +131,7 @@ def curves(
     axes.set_xlabel(x_label)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.grid(axis="y")
-    return _svg(figure)
+    return svg(figure)
 
 
 def _apart(values: list[float], gap: float) -> list[float]:
@@ -145,12 +145,14 @@ def _apart(values: list[float], gap: float) -> list[float]:
     return placed
 
 
-def _figure(height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+def canvas(height: float) -> tuple[Figure, Axes]:
+    """A drawing as wide as the page, `height` inches high; call it and `svg` within `SETTINGS`."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, figure.add_subplot()
 
 
-def _places(axes: Axes, labels: Sequence[str]) -> None:
+def rows_of(axes: Axes, labels: Sequence[str]) -> None:
+    """One row a label, the first at the top, with no frame around them."""
     axes.set_yticks(range(len(labels)), labels)
     axes.tick_params(axis="y", labelcolor=COLOURS["ink"])
     axes.set_ylim(len(labels) - 0.45, -0.55)
@@ -158,7 +160,8 @@ def _places(axes: Axes, labels: Sequence[str]) -> None:
     axes.spines["bottom"].set_visible(False)
 
 
-def _value_axis(axes: Axes, percent: bool) -> None:
+def value_axis(axes: Axes, percent: bool) -> None:
+    """A few round values along the bottom, with lines up from them."""
     axes.xaxis.set_major_locator(MaxNLocator(5))
     if percent:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
@@ -166,7 +169,7 @@ def _value_axis(axes: Axes, percent: bool) -> None:
     axes.set_axisbelow(True)
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
     """The figure as an SVG element whose colours are CSS variables."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

@@ -9,7 +9,8 @@ import numpy as np
 
 from cortex_rec.arrays import F32, F64, I32, Bool, Ragged
 from cortex_rec.config import Evaluation
-from cortex_rec.evaluation import beyond_accuracy, candidates, metrics, significance, slices
+from cortex_rec.evaluation import beyond_accuracy, calibration, candidates, metrics, significance, slices
+from cortex_rec.evaluation.influence import Influence, describe
 from cortex_rec.histories import Histories
 
 #: The list length of the headline figures, and the metric that a release is judged by first.
@@ -35,6 +36,8 @@ class Judged:
         All candidates of each user, best first.
     scores
         (ranked.pointer[-1],) float32, aligned with `ranked.item`.
+    probabilities
+        (ranked.pointer[-1],) float32 calibrated probability that the user buys the item in the window; NaN where there is none.
     truth
         Distinct items that each user bought in the window; -1 for an item that the catalogue lacks.
     bought_before
@@ -62,6 +65,7 @@ class Judged:
     users: I32
     ranked: Ragged
     scores: F32
+    probabilities: F32
     truth: Ragged
     bought_before: Ragged
     history: Histories
@@ -74,7 +78,7 @@ class Judged:
     popularity: I32
 
 
-def evaluate(judged: Judged, config: Evaluation, *, seed: int) -> dict[str, Any]:
+def evaluate(judged: Judged, config: Evaluation, *, seed: int, influence: Influence | None = None) -> dict[str, Any]:
     """Compute every figure of the report.
 
     Parameters
@@ -85,6 +89,8 @@ def evaluate(judged: Judged, config: Evaluation, *, seed: int) -> dict[str, Any]
         Cut-offs and bootstrap samples; 10 and 20 are always among the cut-offs.
     seed
         Decides the bootstrap's draws.
+    influence
+        What `judge.explain` found, if it was asked.
 
     Returns
     -------
@@ -106,6 +112,9 @@ def evaluate(judged: Judged, config: Evaluation, *, seed: int) -> dict[str, Any]
         "users": len(judged.users),
         "metrics": _means(per_user),
         "intervals": _intervals(per_user, config, seed),
+        "calibration": calibration.describe(
+            judged.ranked.pointer, judged.probabilities, relevant, shown=MAIN_K, samples=config.bootstrap_samples, seed=seed
+        ),
         "candidate_recall": found["recall"],
         "candidates": found,
         "stages": candidates.stages(judged.ranked, judged.truth, judged.bought_before, judged.n_items, MAIN_K),
@@ -114,6 +123,7 @@ def evaluate(judged: Judged, config: Evaluation, *, seed: int) -> dict[str, Any]
         "baselines": {name: _baseline(ranked, judged, per_user, cutoffs, config, seed) for name, ranked in judged.baselines.items()},
         "beyond_accuracy": {name: _describe(ranked, judged) for name, ranked in lists.items()}
         | {"bought": _describe(metrics.where(judged.truth, judged.truth.item >= 0), judged, judged.n_items)},
+        "influence": describe(influence) if influence else None,
     }
     plain: dict[str, Any] = _plain(result)
     return plain

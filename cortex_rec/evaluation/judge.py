@@ -19,7 +19,7 @@ from cortex_rec.splits import Window, distinct, truth
 #: Users ranked at once.
 BLOCK = 250
 #: Test users whose first items are explained: more cost seconds, and the order of the first features stays.
-EXPLAINED: Final = 300
+EXPLAINED: Final = 200
 
 
 def judge(recommender: Recommender, window: Window) -> Judged:

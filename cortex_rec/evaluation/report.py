@@ -1,17 +1,17 @@
 """The evaluation as one self-contained HTML page: no script, no file beside it, the same bytes for the same figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from cortex_rec.evaluation import report_plots, summary
+from cortex_rec.evaluation import report_plots, report_ranker, summary
 from cortex_rec.evaluation.evaluate import MAIN
 from cortex_rec.evaluation.report_parts import section, table
 from cortex_rec.evaluation.report_style import CSS
 from cortex_rec.evaluation.summary import LABELS, interval, number, percent
 
 
-def render(metrics: Mapping[str, Any], header: Mapping[str, object], importances: Sequence[tuple[str, float]] = ()) -> str:
+def render(metrics: Mapping[str, Any], header: Mapping[str, object]) -> str:
     """Write the page.
 
     Parameters
@@ -20,8 +20,6 @@ def render(metrics: Mapping[str, Any], header: Mapping[str, object], importances
         What `evaluate` returned.
     header
         Facts of the release in the order to print them, for example its id, data window, configuration and commit.
-    importances
-        (feature, gain) of the ranker, in any order; the section is left out when empty.
 
     Returns
     -------
@@ -35,7 +33,8 @@ def render(metrics: Mapping[str, Any], header: Mapping[str, object], importances
         report_plots.retrieval(metrics),
         report_plots.slices(metrics),
         report_plots.character(metrics),
-        report_plots.features(importances),
+        report_ranker.probabilities(metrics),
+        report_ranker.features(metrics),
         _all_figures(metrics),
         _facts(header),
     ]

@@ -1,6 +1,6 @@
 """The report's sections that show plots."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -22,7 +22,6 @@ _SLICES = {
     "heavy_users": "heavy users",
 }
 _MOST_DEPARTMENTS = 10
-_MOST_FEATURES = 20
 
 
 def by_length(metrics: Mapping[str, Any]) -> str:
@@ -140,20 +139,6 @@ def character(metrics: Mapping[str, Any]) -> str:
         "",
         figure(charts.grouped(groups, series), caption) + table(headings, rows) + f"<p class='muted range'>{meanings}</p>",
     )
-
-
-def features(importances: Sequence[tuple[str, float]]) -> str:
-    """What the ranker uses most; nothing when no importances are given."""
-    total = sum(gain for _, gain in importances)
-    if total <= 0:
-        return ""
-    ranked = sorted(importances, key=lambda entry: (-entry[1], entry[0]))[:_MOST_FEATURES]
-    drawn = charts.bars([charts.Bar(name, gain / total, percent(gain / total)) for name, gain in ranked], percent=True)
-    caption = (
-        f"Share of the ranker's total gain, the first {len(ranked)} of {len(importances)} features. Gain says what the trees use, not "
-        "what causes a purchase."
-    )
-    return section("What the ranker looks at", "", figure(drawn, caption))
 
 
 def _bar(label: str, figures: Mapping[str, Any]) -> charts.Bar:

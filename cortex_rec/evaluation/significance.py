@@ -31,7 +31,7 @@ def intervals(values: Mapping[str, F64], *, samples: int, seed: int, level: floa
         (low, high) by name; NaN where no user has a value.
     """
     means = resampled_means(np.column_stack(list(values.values())), samples=samples, seed=seed)
-    return {name: _bounds(means[:, column], level) for column, name in enumerate(values)}
+    return {name: bounds(means[:, column], level) for column, name in enumerate(values)}
 
 
 def lift(system: F64, baseline: F64, *, samples: int, seed: int, level: float = 0.95) -> tuple[float, float, float]:
@@ -56,7 +56,7 @@ def lift(system: F64, baseline: F64, *, samples: int, seed: int, level: float = 
     means = resampled_means(pair[known], samples=samples, seed=seed)
     drawn = means[means[:, 1] > 0]
     value = float(pair[known, 0].sum() / pair[known, 1].sum() - 1)
-    return value, *_bounds(drawn[:, 0] / drawn[:, 1] - 1, level)
+    return value, *bounds(drawn[:, 0] / drawn[:, 1] - 1, level)
 
 
 def resampled_means(values: F64, *, samples: int, seed: int) -> F64:
@@ -78,7 +78,8 @@ def resampled_means(values: F64, *, samples: int, seed: int) -> F64:
     return means
 
 
-def _bounds(means: F64, level: float) -> tuple[float, float]:
+def bounds(means: F64, level: float = 0.95) -> tuple[float, float]:
+    """(low, high) that hold this share of the resampled figures between them; NaN ones are left out."""
     usable = means[~np.isnan(means)]
     if len(usable) == 0:
         return np.nan, np.nan

@@ -83,9 +83,9 @@ def percent(value: float | None) -> str:
     return f"{100 * value:.1f} %" if abs(value) >= 0.001 or value == 0 else f"{100 * value:.2g} %"
 
 
-def interval(bounds: Mapping[str, float | None]) -> str:
+def interval(bounds: Mapping[str, float | None], digits: int = 3) -> str:
     """Low to high of an interval."""
-    return f"{number(bounds['low'])} to {number(bounds['high'])}"
+    return f"{number(bounds['low'], digits)} to {number(bounds['high'], digits)}"
 
 
 def _row(key: str, figures: Mapping[str, Any], metrics: Mapping[str, Any]) -> Row:

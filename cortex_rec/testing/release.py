@@ -11,7 +11,7 @@ from cortex_rec import snapshot, splits
 from cortex_rec.config import CompleteJourneySource, Config, Evaluation, Graph, LambdaRank, Ranking, Retrieval, Windows
 from cortex_rec.encoding import encode
 from cortex_rec.evaluation.evaluate import evaluate
-from cortex_rec.evaluation.judge import judge
+from cortex_rec.evaluation.judge import explain, judge
 from cortex_rec.evaluation.report import render
 from cortex_rec.ranking import rankers, training
 from cortex_rec.recommender import Recommender
@@ -50,7 +50,8 @@ def small_release(root: Path, *, seed: int = 0) -> Release:
     at_window = snapshot.fit(data, text, config, as_of=window.start)
     ranker = rankers.fit([training.build(at_window, data, window, config)], config)
     at_test = snapshot.fit(data, text, config, as_of=test.start, start=at_window)
-    metrics = evaluate(judge(Recommender(data, at_test, ranker), test), config.evaluation, seed=seed)
+    recommender = Recommender(data, at_test, ranker)
+    metrics = evaluate(judge(recommender, test), config.evaluation, seed=seed, influence=explain(recommender, test, seed=seed))
     at_end = snapshot.fit(data, text, config, as_of=test.end, start=at_test)
 
     def write(folder: Path) -> None:
@@ -60,7 +61,7 @@ def small_release(root: Path, *, seed: int = 0) -> Release:
         at_end.save(folder / "snapshot")
         ranker.save(folder / "ranker")
         (folder / "report" / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-        (folder / "report" / "report.html").write_text(render(metrics, {"name": config.name}, ranker.importances()), encoding="utf-8")
+        (folder / "report" / "report.html").write_text(render(metrics, {"name": config.name}), encoding="utf-8")
 
     time = data.histories.time
     first, last, end = (datetime.fromtimestamp(int(moment), UTC).replace(tzinfo=None) for moment in (time.min(), time.max(), test.end))

@@ -1,0 +1,124 @@
+"""The report's sections about the ranker itself: whether its probabilities are true, and what it looks at."""
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from cortex_rec.evaluation import charts, ranker_charts
+from cortex_rec.evaluation.evaluate import MAIN_K
+from cortex_rec.evaluation.influence import RETRIEVERS
+from cortex_rec.evaluation.report_parts import figure, section, table
+from cortex_rec.evaluation.summary import interval, number, percent
+
+#: A step of the curve with fewer candidates is no example to give.
+_ENOUGH = 200
+_SHOWN = 20
+_GROUPS = {
+    "pair": "the user and this item",
+    "department": "the user and its department",
+    "category": "the user and its category",
+    "subcategory": "the user and its subcategory",
+    "brand": "the user and its brand",
+    "user": "the user",
+    "item": "the item, for everyone",
+    "store": "the item in the user's store",
+    "offer": "display and mailer",
+    "day": "the calendar",
+    RETRIEVERS: "the retrievers' scores and ranks",
+}
+
+
+def probabilities(metrics: Mapping[str, Any]) -> str:
+    """How true the calibrated probabilities are; nothing when there are none."""
+    found = metrics["calibration"]
+    if not found["candidates"]:
+        return ""
+    caption = (
+        "Each point stands for the candidates that were given about the same probability. Across: what they were given. Up: how many of "
+        "them were bought, with a 95 % interval. On the dashed line the promise was kept exactly, above it people bought more than was "
+        "promised. Below: how many candidates. Both axes grow tenfold from line to line, because most probabilities are small."
+    )
+    first, spread = found[f"top_{MAIN_K}"], found["intervals"]
+    rows = [
+        ("Expected calibration error", number(found["ece"], 4), "", f"{number(found['ece_by_chance'], 4)} by chance alone"),
+        ("the same, first ten only", number(first["ece"], 4), "", f"{number(first['ece_by_chance'], 4)} by chance alone"),
+        ("AUC", number(found["auc"]), interval(spread["auc"]), f"{number(metrics['metrics']['auc'])} for the score itself"),
+        (
+            "Log loss",
+            number(found["log_loss"], 4),
+            interval(spread["log_loss"], 4),
+            f"{number(found['constant']['log_loss'], 4)} for one probability for all",
+        ),
+        (
+            "Brier score",
+            number(found["brier"], 4),
+            interval(spread["brier"], 4),
+            f"{number(found['constant']['brier'], 4)} for one probability for all",
+        ),
+    ]
+    body = figure(ranker_charts.reliability(found["curve"]), caption)
+    body += table(["", "", "95 % interval", "beside it"], [(row, "") for row in rows])
+    meanings = (
+        "Expected calibration error: how far, on average, a probability lies from the share that was bought, over "
+        f"{found['bins']} groups of as many candidates each. AUC: chance that a bought candidate is given more than another one of the "
+        "same user. Log loss and Brier score: 0 for who knows the future; they fall when probabilities are both true and bold."
+    )
+    return section("Can the probabilities be believed?", _promise(found), body + f"<p class='muted range'>{meanings}</p>")
+
+
+def _promise(found: Mapping[str, Any]) -> str:
+    """The finding in two sentences."""
+    first = found[f"top_{MAIN_K}"]
+    text = (
+        f"The ten items that each user would be shown first promise {first['expected']:.2f} purchases together; "
+        f"{first['bought']:.2f} of them were bought."
+    )
+    steps = [step for step in found["curve"] if step["candidates"] >= _ENOUGH]
+    if steps:
+        step = steps[-1]
+        text += (
+            f" Of the {step['candidates']:,} candidates that were given {percent(step['from'])} to {percent(step['to'])}, "
+            f"{percent(step['bought'])} were bought, where {percent(step['predicted'])} were promised on average."
+        )
+    # A line of text must not end before the sign.
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def features(metrics: Mapping[str, Any]) -> str:
+    """What moves the scores; nothing when the ranker cannot say."""
+    found = metrics["influence"]
+    total = sum(found["groups"].values()) if found else 0.0
+    if total <= 0:
+        return ""
+    shown = [
+        ranker_charts.Moved(
+            feature["name"], feature["size"] / total, percent(feature["size"] / total), feature["bands"], feature["missing"]
+        )
+        for feature in found["features"][:_SHOWN]
+    ]
+    groups = [charts.Bar(_GROUPS.get(name, name), size / total, percent(size / total)) for name, size in found["groups"].items()]
+    caption = (
+        "Left: the feature's share of all pushes, up or down. Right: which way it pushes, from its smallest values to its largest: up and "
+        "green lifts an item in the list, down and orange lowers it; “none” is where it had nothing to say. Each row fills its own height."
+    )
+    rows = [
+        (
+            [escape(feature["name"]), percent(feature["size"] / total), number(feature["size"]), percent(feature["gain"])],
+            "",
+        )
+        for feature in found["features"]
+    ]
+    lead = (
+        f"SHAP values: what each feature adds to an item's score or takes from it, for the first {MAIN_K} items of {found['users']:,} "
+        "users. They say what the ranker uses, not what causes a purchase."
+    )
+    return section(
+        "What the ranker looks at",
+        lead,
+        figure(charts.bars(groups, percent=True), "What the features of a kind push together, up or down, as a share of all.")
+        + f"<h3>The first {len(shown)} features</h3>"
+        + figure(ranker_charts.pushes(shown), caption)
+        + f"<details><summary>All {len(rows)} features as numbers</summary>"
+        + table(["feature", "share", "mean |SHAP|", "share of gain in training"], rows)
+        + "</details>",
+    )
