@@ -55,7 +55,10 @@ def make_app(release: Release, recommender: Recommender) -> ASGIApp:
         request = Request(asked.user_id, asked.items, asked.store_id, asked.n)
         (slate,) = await asyncio.get_running_loop().run_in_executor(kernels, recommender.recommend, [request])
         metrics.answers.labels(_basis(slate, request)).inc()
-        items = tuple(Item(item_id=each.item, title=each.title, score=each.score, reasons=each.reasons) for each in slate.items)
+        items = tuple(
+            Item(item_id=each.item, title=each.title, score=each.score, probability=each.probability, reasons=each.reasons)
+            for each in slate.items
+        )
         took_ms = round(1_000 * (perf_counter() - start), 3)
         return Json(Answer(items=items, release=release.id, impression_id=uuid4().hex, took_ms=took_ms, fallback=slate.fallback))
 

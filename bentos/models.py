@@ -70,11 +70,12 @@ class Asked(BaseModel):
 
 
 class Item(BaseModel):
-    """One recommended item."""
+    """One recommended item; `probability` is that of a purchase within one window of the release, null for who has no history."""
 
     item_id: str
     title: str
     score: float
+    probability: float | None
     reasons: tuple[str, ...]
 
 

@@ -17,10 +17,12 @@ input, button { color: var(--ink); border: 1px solid var(--line); border-radius:
 button { background: var(--system); border-color: var(--system); color: var(--card); font-weight: 600; cursor: pointer; }
 :focus-visible { outline: 3px solid var(--system); outline-offset: 2px; }
 ol { list-style: none; margin: .6rem 0 0; padding: 0; counter-reset: place; }
-li { counter-increment: place; display: grid; grid-template-columns: 2rem 1fr; padding: .6rem 0; border-top: 1px solid var(--line); }
+li { counter-increment: place; display: grid; grid-template-columns: 2rem 1fr auto; column-gap: .4rem; padding: .6rem 0; }
+li { border-top: 1px solid var(--line); }
 li::before { content: counter(place); color: var(--muted); font-variant-numeric: tabular-nums; grid-row: span 2; }
+li i { font-style: normal; font-size: .88rem; color: var(--muted); white-space: nowrap; font-variant-numeric: tabular-nums; }
 li b { overflow-wrap: anywhere; } li b small { font-weight: 400; color: var(--muted); }
-li span { grid-column: 2; font-size: .88rem; color: var(--muted); }
+li span { grid-column: 2 / span 2; font-size: .88rem; color: var(--muted); }
 #said { min-height: 1.5em; margin: .4rem 0; font-size: .9rem; color: var(--muted); }
 #said.fault { color: var(--bad); }
 code { overflow-wrap: anywhere; } a { color: var(--system); }
@@ -29,6 +31,7 @@ SCRIPT: Final = """
 const form = document.querySelector("form"), list = document.querySelector("ol"), said = document.querySelector("#said");
 const element = (name, text) => { const made = document.createElement(name); made.textContent = text; return made; };
 const say = (text, fault) => { said.textContent = text; said.className = fault ? "fault" : ""; };
+const span = document.querySelector("ol").dataset.span, percent = share => `${(100 * share).toFixed(share < .0995 ? 1 : 0)} %`;
 let asked = 0;
 async function recommend(user) {
   const turn = ++asked;
@@ -40,7 +43,8 @@ async function recommend(user) {
     list.replaceChildren(...(answer.items ?? []).map(item => {
       const line = document.createElement("li"), name = element("b", (item.title || "no title") + " ");
       name.append(element("small", item.item_id));
-      line.append(name, element("span", item.reasons.join(" · ")));
+      const chance = item.probability === null ? "" : `${percent(item.probability)} within ${span}`;
+      line.append(name, element("i", chance), element("span", item.reasons.join(" · ")));
       return line;
     }));
     if (!response.ok) say(answer.detail, true);
@@ -73,7 +77,7 @@ $interactions purchases of $users people up to $last.</p>
 <form><label>Household (user id)<input name="user" value="$example" required maxlength="200" autocomplete="off" spellcheck="false"></label>
 <button>Recommend</button></form>
 <p id="said" role="status"></p>
-<ol aria-label="Recommended items"></ol>
+<ol aria-label="Recommended items" data-span="$span"></ol>
 <noscript><p>Without JavaScript: <a href="api/recommend/$example_path?n=10">ten items as JSON</a>.</p></noscript>
 </section>
 <section>
@@ -107,6 +111,7 @@ def render(release: Release, *, example: str) -> str:
         last=f"{data.last:%-d %B %Y}",
         week=escape(str(metrics["test_week"])),
         cards=_cards(metrics),
+        span=_span(release.manifest.config),
         example=escape(example),
         example_path=quote(example, safe=""),
         style=CSS + STYLE,
@@ -128,6 +133,12 @@ def _cards(metrics: Mapping[str, Any]) -> str:
         note = ", ".join(others)
         cards.append(f'<div class="card"><span class="name">{name}</span><b>{_number(of(own))}</b><span class="note">{note}</span></div>')
     return "".join(cards)
+
+
+def _span(config: Mapping[str, Any]) -> str:
+    """How long a window of the release is: what its probabilities are about."""
+    days = config["windows"]["days"]
+    return "a week" if days == 7 else "a day" if days == 1 else f"{days} days"
 
 
 def _number(value: float | None) -> str:

@@ -98,7 +98,10 @@ def recommend(
     user = recommender.data.users.external([0])[0] if user is None else user
     (slate,) = recommender.recommend([Request(user, tuple(session or ()), store=shop, n=n)])
     if as_json:
-        items = [{"item_id": each.item, "title": each.title, "score": each.score, "reasons": each.reasons} for each in slate.items]
+        items = [
+            {"item_id": each.item, "title": each.title, "score": each.score, "probability": each.probability, "reasons": each.reasons}
+            for each in slate.items
+        ]
         _print_json({"user": user, "items": items, "fallback": slate.fallback, "release": found.id})
         return
     Console().print(recommendations_table(user, slate.items))

@@ -71,7 +71,7 @@ def comparison_table(rows: Iterable[Mapping[str, Any]]) -> Table:
 
 
 def recommendations_table(user: str, items: "Sequence[Recommendation]") -> Table:
-    """Recommended items, best first, with what they are and why they are there.
+    """Recommended items, best first, with what they are, how likely they are bought and why they are there.
 
     Parameters
     ----------
@@ -85,9 +85,10 @@ def recommendations_table(user: str, items: "Sequence[Recommendation]") -> Table
     table.add_column("item")
     table.add_column("what it is")
     table.add_column("score", justify="right")
+    table.add_column("chance", justify="right", no_wrap=True)
     table.add_column("why")
     for place, item in enumerate(items, start=1):
-        table.add_row(str(place), item.item, item.title, f"{item.score:.3f}", "; ".join(item.reasons))
+        table.add_row(str(place), item.item, item.title, f"{item.score:.3f}", _chance(item.probability), "; ".join(item.reasons))
     return table
 
 
@@ -124,3 +125,9 @@ def manifest_table(manifest: Manifest) -> Table:
 
 def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+def _chance(probability: float | None) -> str:
+    if probability is None:
+        return ""
+    return f"{100 * probability:.{0 if probability >= 0.0995 else 1}f} %"

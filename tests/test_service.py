@@ -38,7 +38,10 @@ def served(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def expected(library: Recommender, request: Request) -> dict[str, Any]:
     (slate,) = library.recommend([request])
-    items = [{"item_id": each.item, "title": each.title, "score": each.score, "reasons": list(each.reasons)} for each in slate.items]
+    items = [
+        {"item_id": each.item, "title": each.title, "score": each.score, "probability": each.probability, "reasons": list(each.reasons)}
+        for each in slate.items
+    ]
     return {"items": items, "fallback": slate.fallback}
 
 
@@ -73,6 +76,7 @@ def test_an_answer_names_its_release_and_has_an_impression_of_its_own(served: Se
 
 def test_who_is_not_known_gets_an_answer_that_says_so(served: Served, library: Recommender) -> None:
     stranger = told(served.client.get("/api/recommend/h999?n=3"))
+    assert [item["probability"] for item in stranger["items"]] == [None] * 3
     assert stranger["fallback"] == "user 'h999' is unknown to this release: answered with what is popular"
     assert len(stranger["items"]) == 3
     assert told(served.client.get("/api/recommend/h003"))["fallback"] is None
@@ -189,6 +193,15 @@ def test_the_page_says_what_runs_and_reaches_for_nothing_outside(served: Served,
     report = served.client.get("/report")
     assert report.content == (release.path / "report" / "report.html").read_bytes()
     assert report.headers["content-type"].startswith("text/html")
+
+
+def test_a_known_users_items_have_a_probability_that_falls_with_the_score(served: Served) -> None:
+    items = served.client.get("/api/recommend/h001?n=50").json()["items"]
+    chances = [item["probability"] for item in items]
+    assert all(0 <= chance <= 1 for chance in chances)
+    assert chances == sorted(chances, reverse=True)
+    assert chances[0] > chances[-1]
+    assert 'data-span="a week"' in served.client.get("/").text
 
 
 def test_version_and_probes(served: Served, release: Release) -> None:
