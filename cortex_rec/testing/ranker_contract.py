@@ -74,6 +74,16 @@ class RankerContract:
     def test_what_it_reads_is_among_what_it_was_given(self) -> None:
         assert set(self.fit([small_lists(0)]).features) <= set(NAMES)
 
+    def test_what_its_features_add_and_the_rest_make_the_score(self) -> None:
+        ranker, matrix = self.fit([small_lists(0)]), small_lists(2).matrix
+        added = ranker.contributions(matrix)
+        if added is None:
+            return
+        assert added.shape == (len(matrix.values), len(ranker.features) + 1)
+        assert added.dtype == np.float32
+        assert np.allclose(added.sum(axis=1), ranker.score(matrix), atol=1e-4)
+        assert np.ptp(added[:, 0]) > 0
+
     def test_saved_and_loaded_it_gives_the_same_bits(self, tmp_path: Path) -> None:
         ranker, matrix = self.fit([small_lists(0)]), small_lists(2).matrix
         ranker.save(tmp_path)
