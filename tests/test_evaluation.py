@@ -253,6 +253,16 @@ def test_a_ranker_without_probabilities_or_reasons_has_no_such_sections(result: 
     assert not any(words in report.render(evaluate(silent, CONFIG, seed=3), HEADER) for words in said)
 
 
+def test_the_page_says_what_the_first_ten_promise_and_what_was_kept(result: dict[str, Any]) -> None:
+    page = report.render(result, HEADER)
+    assert "promise 0.95 purchases together; 1.00 of them were bought, so the promise is off by -5%" in page
+    steps = [{**result["calibration"]["curve"][-1], "candidates": 1_234}]
+    often = {**result, "calibration": {**result["calibration"], "curve": steps}}
+    told = "Of the 1,234 candidates that were given 50 to 100\N{NO-BREAK SPACE}%, 60\N{NO-BREAK SPACE}% were bought"
+    assert told in report.render(often, HEADER)
+    assert "Of the" not in page.split("Can the probabilities be believed?")[1].split("</p>")[0], "five candidates are no example"
+
+
 def test_the_page_needs_nothing_from_outside_and_follows_the_theme(result: dict[str, Any]) -> None:
     text = report.render(result, HEADER)
     page = Page()

@@ -44,7 +44,9 @@ SETTINGS: Any = {
     "legend.fontsize": 9,
     "legend.handlelength": 1.2,
 }
+#: Inches of a drawing as wide as the page, and of one that a phone shows whole.
 WIDTH = 7.2
+NARROW = 5.2
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,9 @@ def _apart(values: list[float], gap: float) -> list[float]:
     return placed
 
 
-def canvas(height: float) -> tuple[Figure, Axes]:
-    """A drawing as wide as the page, `height` inches high; call it and `svg` within `SETTINGS`."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+def canvas(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
+    """A drawing, its size in inches; call it and `svg` within `SETTINGS`."""
+    figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from cortex_rec.evaluation.charts import COLOURS, SETTINGS, WIDTH, canvas, rows_of, svg, value_axis
+from cortex_rec.evaluation.charts import COLOURS, NARROW, SETTINGS, canvas, rows_of, svg, value_axis
 
 #: What the axes of the reliability plot begin with at the least: 0.01 %.
 _FLOOR = 1e-4
@@ -32,7 +32,7 @@ class Moved:
 @mpl.rc_context(SETTINGS)
 def reliability(curve: Sequence[Mapping[str, Any]]) -> str:
     """Promised against kept, one point a step of the curve with its interval, on axes that grow tenfold."""
-    figure, axes = canvas(3.9)
+    figure, axes = canvas(3.7, NARROW)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.plot([_FLOOR, 1], [_FLOOR, 1], color=COLOURS["muted"], linewidth=1, linestyle=(0, (4, 3)))
@@ -41,8 +41,8 @@ def reliability(curve: Sequence[Mapping[str, Any]]) -> str:
         x, y, low, high = (max(step[name] or 0.0, _FLOOR) for name in ("predicted", "bought", "low", "high"))
         axes.plot([x, x], [low, high], color=COLOURS["system"], linewidth=1.6, solid_capstyle="butt")
         axes.plot([x], [y], color=COLOURS["system"], marker="o", markersize=6, clip_on=False, zorder=3)
-        axes.text(x, _FLOOR * 0.80, _short(step["candidates"]), color=COLOURS["muted"], fontsize=8, ha="center", va="top")
-    axes.text(_FLOOR * 0.93, _FLOOR * 0.80, "candidates", color=COLOURS["muted"], fontsize=8, ha="right", va="top")
+        axes.text(x, _FLOOR * 0.80, _short(step["candidates"]), color=COLOURS["muted"], fontsize=7, ha="center", va="top")
+    axes.text(_FLOOR * 0.93, _FLOOR * 0.80, "candidates", color=COLOURS["muted"], fontsize=7, ha="right", va="top")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(FixedLocator([1e-4, 1e-3, 1e-2, 1e-1, 1]))
         axis.set_minor_locator(NullLocator())
@@ -61,8 +61,8 @@ def reliability(curve: Sequence[Mapping[str, Any]]) -> str:
 def pushes(features: Sequence[Moved]) -> str:
     """A bar for how much each feature moves scores, and beside it small bars: up or down, from its smallest values to its largest."""
     height = 0.34 * len(features) + 0.75
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    sizes, signs = figure.subplots(1, 2, width_ratios=(1, 1))
+    figure = Figure(figsize=(NARROW, height), layout="constrained")
+    sizes, signs = figure.subplots(1, 2, width_ratios=(0.8, 1))
     end = max((feature.share for feature in features), default=0.0) or 1.0
     for place, feature in enumerate(features):
         sizes.barh(place, feature.share, height=0.62, color=COLOURS["system"])
@@ -75,7 +75,7 @@ def pushes(features: Sequence[Moved]) -> str:
     bands = max((len(feature.bands) for feature in features), default=0)
     signs.set_xlim(-0.7, bands + 1.6)
     signs.set_xticks([])
-    _head(sizes, 0, "share of all that moves scores", "left")
+    _head(sizes, 0, "share of all pushes", "left")
     _head(signs, -0.5, "small values", "left")
     _head(signs, bands - 0.5, "large values", "right")
     _head(signs, bands + 0.9, "none", "center")

@@ -4,9 +4,13 @@ from collections.abc import Sequence
 from html import escape
 
 
-def figure(svg: str, caption: str) -> str:
-    """A plot with its caption, which is also what a screen reader says. The caption is plain text."""
-    return f'<figure role="img" aria-label="{escape(caption)}">{svg}<figcaption>{escape(caption)}</figcaption></figure>'
+def figure(svg: str, caption: str, *, narrow: bool = False) -> str:
+    """A plot with its caption, which is also what a screen reader says. The caption is plain text.
+
+    A narrow plot fits a phone; another one scrolls sideways there.
+    """
+    kind = ' class="narrow"' if narrow else ""
+    return f'<figure{kind} role="img" aria-label="{escape(caption)}">{svg}<figcaption>{escape(caption)}</figcaption></figure>'
 
 
 def table(headings: Sequence[str], rows: Sequence[tuple[Sequence[str], str]]) -> str:

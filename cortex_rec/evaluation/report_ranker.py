@@ -40,44 +40,56 @@ def probabilities(metrics: Mapping[str, Any]) -> str:
     )
     first, spread = found[f"top_{MAIN_K}"], found["intervals"]
     rows = [
-        ("Expected calibration error", number(found["ece"], 4), "", f"{number(found['ece_by_chance'], 4)} by chance alone"),
-        ("the same, first ten only", number(first["ece"], 4), "", f"{number(first['ece_by_chance'], 4)} by chance alone"),
-        ("AUC", number(found["auc"]), interval(spread["auc"]), f"{number(metrics['metrics']['auc'])} for the score itself"),
+        ("Expected calibration error", number(found["ece"], 4), "", (number(found["ece_by_chance"], 4), "chance alone")),
+        ("the same, first ten only", number(first["ece"], 4), "", (number(first["ece_by_chance"], 4), "chance alone")),
+        ("AUC", number(found["auc"]), interval(spread["auc"]), (number(metrics["metrics"]["auc"]), "the score itself")),
         (
             "Log loss",
             number(found["log_loss"], 4),
             interval(spread["log_loss"], 4),
-            f"{number(found['constant']['log_loss'], 4)} for one probability for all",
+            (number(found["constant"]["log_loss"], 4), "the same for all"),
         ),
         (
             "Brier score",
             number(found["brier"], 4),
             interval(spread["brier"], 4),
-            f"{number(found['constant']['brier'], 4)} for one probability for all",
+            (number(found["constant"]["brier"], 4), "the same for all"),
         ),
     ]
-    body = figure(ranker_charts.reliability(found["curve"]), caption)
-    body += table(["", "", "95 % interval", "beside it"], [(row, "") for row in rows])
+    body = figure(ranker_charts.reliability(found["curve"]), caption, narrow=True)
+    body += table(["", "", "beside it"], [([name, _over(value, under), _over(*beside)], "") for name, value, under, beside in rows])
     meanings = (
         "Expected calibration error: how far, on average, a probability lies from the share that was bought, over "
         f"{found['bins']} groups of as many candidates each. AUC: chance that a bought candidate is given more than another one of the "
-        "same user. Log loss and Brier score: 0 for who knows the future; they fall when probabilities are both true and bold."
+        "same user. Log loss and Brier score: 0 for who knows the future; they fall when probabilities are both true and bold. Under a "
+        "value: its 95 % interval; beside log loss and Brier score: those of who gives the same probability to all."
     )
     return section("Can the probabilities be believed?", _promise(found), body + f"<p class='muted range'>{meanings}</p>")
 
 
+def _over(value: str, under: str) -> str:
+    return f'{value}<br><span class="range">{under}</span>' if under else value
+
+
 def _promise(found: Mapping[str, Any]) -> str:
-    """The finding in two sentences."""
+    """The finding in two sentences; the second is about the most confident candidates."""
     first = found[f"top_{MAIN_K}"]
     text = (
         f"The ten items that each user would be shown first promise {first['expected']:.2f} purchases together; "
-        f"{first['bought']:.2f} of them were bought."
+        f"{first['bought']:.2f} of them were bought"
     )
+    bounds = first["intervals"]["ratio"]
+    if first["ratio"] is None or bounds["low"] is None:
+        text += "."
+    else:
+        text += (
+            f", so the promise is off by {first['ratio'] - 1:+.0%} (95 % interval {bounds['low'] - 1:+.0%} to {bounds['high'] - 1:+.0%})."
+        )
     steps = [step for step in found["curve"] if step["candidates"] >= _ENOUGH]
     if steps:
         step = steps[-1]
         text += (
-            f" Of the {step['candidates']:,} candidates that were given {percent(step['from'])} to {percent(step['to'])}, "
+            f" Of the {step['candidates']:,} candidates that were given {100 * step['from']:g} to {100 * step['to']:g} %, "
             f"{percent(step['bought'])} were bought, where {percent(step['predicted'])} were promised on average."
         )
     # A line of text must not end before the sign.
@@ -117,7 +129,7 @@ def features(metrics: Mapping[str, Any]) -> str:
         lead,
         figure(charts.bars(groups, percent=True), "What the features of a kind push together, up or down, as a share of all.")
         + f"<h3>The first {len(shown)} features</h3>"
-        + figure(ranker_charts.pushes(shown), caption)
+        + figure(ranker_charts.pushes(shown), caption, narrow=True)
         + f"<details><summary>All {len(rows)} features as numbers</summary>"
         + table(["feature", "share", "mean |SHAP|", "share of gain in training"], rows)
         + "</details>",

@@ -35,6 +35,7 @@ figure { margin: .8rem 0 0; }
 figcaption { font-size: .85rem; margin: .35rem 0 .9rem; max-width: 44rem; }
 svg { width: 100%; height: auto; display: block; }
 svg * { stroke-linejoin: round; stroke-linecap: butt; }
+.narrow svg { max-width: 44rem; min-width: 0; }
 details { margin-top: .9rem; } summary { cursor: pointer; font-weight: 600; }
 dl { display: grid; grid-template-columns: minmax(8rem, auto) 1fr; gap: .3rem 1.2rem; margin: .6rem 0 0; font-size: .9rem; }
 dt { color: var(--muted); } dd { margin: 0; overflow-wrap: anywhere; }
