@@ -1,6 +1,7 @@
 """The command line: what scripts and people get from it."""
 
 import gzip
+import io
 import json
 import subprocess
 import sys
@@ -10,12 +11,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
+from rich.console import Console
 
 from cortex_rec import cli
 from cortex_rec.config import load_config
+from cortex_rec.recommender import Recommendation
 from cortex_rec.releases import store
 from cortex_rec.releases.manifest import Contents, DataWindow, Feature
 from cortex_rec.starting_config import guess_columns
+from cortex_rec.terminal import recommendations_table
 
 METRICS = {
     "test_week": "2026-01-01",
@@ -98,6 +102,22 @@ def test_report_prints_the_system_and_its_baselines_in_one_table(
     assert "0.0200" in figures["CORTEX-Rec"]
     assert "0.1000" in figures["popularity"]
     assert "0.2000" in figures["personal decay"]
+
+
+def test_recommendations_are_shown_with_their_chance_where_there_is_one() -> None:
+    items = [
+        Recommendation("i7", "oat milk", 3.25, 0.3449, ("sold 3 times",)),
+        Recommendation("i8", "rye bread", 2.5, 0.0123, ()),
+        Recommendation("i9", "tea", 2.0, None, ()),
+    ]
+    printed = io.StringIO()
+    Console(width=80, file=printed).print(recommendations_table("208", items))
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in printed.getvalue().splitlines() if line.startswith("│")]
+    assert rows == [
+        ["1", "i7", "oat milk", "3.250", "34 %", "sold 3 times"],
+        ["2", "i8", "rye bread", "2.500", "1.2 %", ""],
+        ["3", "i9", "tea", "2.000", "", ""],
+    ]
 
 
 def test_releases_can_be_listed_shown_and_verified_and_a_damaged_one_is_marked(

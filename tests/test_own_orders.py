@@ -58,6 +58,8 @@ def test_orders_with_only_customer_sku_and_time_end_in_a_release_that_answers(tr
     assert len(told["items"]) == 5
     assert {item["item_id"] for item in told["items"]} <= sold
     assert all(item["reasons"] for item in told["items"])
+    chances = [item["probability"] for item in told["items"]]
+    assert 1 >= chances[0] >= chances[-1] >= 0
 
 
 def test_features_that_the_data_cannot_fill_are_left_out_and_named(trained: tuple[Path, str]) -> None:
