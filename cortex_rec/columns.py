@@ -1,4 +1,4 @@
-"""Every column name and dtype of the four tables, once."""
+"""Every column name and dtype of the tables, once."""
 
 from typing import Final
 
@@ -19,6 +19,8 @@ CATEGORY: Final = "category"
 SUBCATEGORY: Final = "subcategory"
 BRAND: Final = "brand"
 SIZE: Final = "size"
+
+CAMPAIGN: Final = "campaign_id"
 
 START: Final = "start"
 END: Final = "end"
@@ -66,3 +68,16 @@ PROMOTIONS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     MAILER: pl.String,
 }
 PROMOTIONS_REQUIRED: Final = (ITEM, START, END)
+
+#: Campaigns: one row a user that a campaign's coupons were sent to, who can use them from `start` (inclusive) to `end` (exclusive).
+CAMPAIGNS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
+    CAMPAIGN: pl.String,
+    USER: pl.String,
+    START: TIME_DTYPE,
+    END: TIME_DTYPE,
+}
+CAMPAIGNS_REQUIRED: Final = (CAMPAIGN, USER, START, END)
+
+#: Coupons: one row a coupon of a campaign and an item that it can be used for.
+COUPONS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {CAMPAIGN: pl.String, ITEM: pl.String}
+COUPONS_REQUIRED: Final = (CAMPAIGN, ITEM)

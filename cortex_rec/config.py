@@ -46,6 +46,8 @@ class FilesSource(Section):
     items: TableFiles | None = None
     users: TableFiles | None = None
     promotions: TableFiles | None = None
+    campaigns: TableFiles | None = None
+    coupons: TableFiles | None = None
 
 
 class LightGCNTextSource(Section):

@@ -1,6 +1,6 @@
-"""The four tables that every source becomes."""
+"""The tables that every source becomes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +11,7 @@ from cortex_rec.errors import DataError
 
 @dataclass(frozen=True)
 class Dataset:
-    """Interactions, items, users and promotions, as `columns.py` describes them.
+    """Interactions, items, users, promotions, campaigns and coupons, as `columns.py` describes them.
 
     Parameters
     ----------
@@ -23,6 +23,8 @@ class Dataset:
         One row a user with attributes; may have no rows.
     promotions
         One row an offer; may have no rows.
+    campaigns, coupons
+        Whom a campaign was sent to, and which items its coupons are for; may have no rows.
 
     Raises
     ------
@@ -34,12 +36,16 @@ class Dataset:
     items: pl.DataFrame
     users: pl.DataFrame
     promotions: pl.DataFrame
+    campaigns: pl.DataFrame = field(default_factory=lambda: empty(columns.CAMPAIGNS))
+    coupons: pl.DataFrame = field(default_factory=lambda: empty(columns.COUPONS))
 
     def __post_init__(self) -> None:
         _check("interactions", self.interactions, columns.INTERACTIONS, columns.INTERACTIONS_REQUIRED)
         _check("items", self.items, columns.ITEMS, columns.ITEMS_REQUIRED)
         _check("users", self.users, {columns.USER: pl.String}, columns.USERS_REQUIRED)
         _check("promotions", self.promotions, columns.PROMOTIONS, columns.PROMOTIONS_REQUIRED)
+        _check("campaigns", self.campaigns, columns.CAMPAIGNS, columns.CAMPAIGNS_REQUIRED)
+        _check("coupons", self.coupons, columns.COUPONS, columns.COUPONS_REQUIRED)
 
     def save(self, folder: Path) -> None:
         """Write one Parquet file a table into an existing folder."""
@@ -49,10 +55,10 @@ class Dataset:
     @classmethod
     def load(cls, folder: Path) -> "Dataset":
         """Read what `save` wrote."""
-        return cls(**{name: pl.read_parquet(folder / f"{name}.parquet") for name in ("interactions", "items", "users", "promotions")})
+        return cls(**{table.name: pl.read_parquet(folder / f"{table.name}.parquet") for table in fields(cls)})
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        return {"interactions": self.interactions, "items": self.items, "users": self.users, "promotions": self.promotions}
+        return {table.name: getattr(self, table.name) for table in fields(self)}
 
 
 def empty(schema: dict[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame:

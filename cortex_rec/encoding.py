@@ -8,6 +8,7 @@ import polars as pl
 from cortex_rec import columns
 from cortex_rec.arrays import load_arrays, save_arrays, vars_of
 from cortex_rec.catalogue import Catalogue, Promotions
+from cortex_rec.coupons import Coupons
 from cortex_rec.dataset import Dataset
 from cortex_rec.errors import EmptyTrainingSetError
 from cortex_rec.histories import Histories, from_interactions
@@ -16,7 +17,7 @@ from cortex_rec.ids import IdMap
 
 @dataclass(frozen=True)
 class Encoded:
-    """Id maps, purchase histories, catalogue and offers.
+    """Id maps, purchase histories, catalogue, offers and coupons.
 
     Parameters
     ----------
@@ -26,6 +27,8 @@ class Encoded:
         All purchases, by user.
     catalogue, promotions
         By item row.
+    coupons
+        By user row.
     """
 
     users: IdMap
@@ -34,6 +37,7 @@ class Encoded:
     histories: Histories
     catalogue: Catalogue
     promotions: Promotions
+    coupons: Coupons
 
     def save(self, folder: Path) -> None:
         for name in ("users", "items", "stores"):
@@ -41,6 +45,7 @@ class Encoded:
         save_arrays(folder / "histories.safetensors", vars_of(self.histories))
         self.catalogue.save(folder / "catalogue.parquet")
         self.promotions.save(folder / "promotions.safetensors")
+        self.coupons.save(folder / "coupons.safetensors")
 
     @classmethod
     def load(cls, folder: Path) -> "Encoded":
@@ -51,6 +56,7 @@ class Encoded:
             Histories(**load_arrays(folder / "histories.safetensors")),
             Catalogue.load(folder / "catalogue.parquet"),
             Promotions.load(folder / "promotions.safetensors"),
+            Coupons.load(folder / "coupons.safetensors"),
         )
 
 
@@ -71,11 +77,13 @@ def encode(dataset: Dataset) -> Encoded:
     items = IdMap.of(interactions[columns.ITEM], dataset.items[columns.ITEM])
     stores = IdMap.of(interactions[columns.STORE]) if columns.STORE in interactions.columns else IdMap(pl.Series([], dtype=pl.String))
     listed = items.ids.to_frame(columns.ITEM).join(dataset.items, on=columns.ITEM, how="left", maintain_order="left")
+    catalogue = Catalogue.of(listed)
     return Encoded(
         users,
         items,
         stores,
         from_interactions(interactions, users, items, stores),
-        Catalogue.of(listed),
+        catalogue,
         Promotions.of(dataset.promotions, items, stores),
+        Coupons.of(dataset.campaigns, dataset.coupons, users, items, catalogue.codes[columns.SUBCATEGORY]),
     )

@@ -1,4 +1,4 @@
-"""What the shop knows at one moment: item statistics, running offers, fitted retrievers. A release serves the latest one."""
+"""What the shop knows at one moment: item statistics, running offers and coupons, retrievers. A release serves the latest one."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +10,7 @@ import numpy as np
 from cortex_rec.arrays import F32, load_arrays, save_arrays
 from cortex_rec.catalogue import Promotions
 from cortex_rec.config import Config
+from cortex_rec.coupons import Coupons
 from cortex_rec.encoding import Encoded
 from cortex_rec.errors import EmptyTrainingSetError
 from cortex_rec.features import statistics as item_statistics
@@ -24,11 +25,12 @@ from cortex_rec.splits import day_of
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Fitted on purchases before `as_of` alone (seconds since 1970); offers are those announced for that moment."""
+    """Fitted on purchases before `as_of` alone (seconds since 1970); offers and coupons are those announced for that moment."""
 
     as_of: int
     statistics: Statistics
     promotions: Promotions
+    coupons: Coupons
     union: Union
 
     @cached_property
@@ -44,6 +46,7 @@ class Snapshot:
         save_arrays(folder / "snapshot.safetensors", {"as_of": np.array([self.as_of])})
         self.statistics.save(folder / "statistics.safetensors")
         self.promotions.save(folder / "promotions.safetensors")
+        self.coupons.save(folder / "coupons.safetensors")
         (folder / "retrieval").mkdir()
         self.union.save(folder / "retrieval")
 
@@ -54,6 +57,7 @@ class Snapshot:
             int(load_arrays(folder / "snapshot.safetensors")["as_of"][0]),
             Statistics.load(folder / "statistics.safetensors"),
             Promotions.load(folder / "promotions.safetensors"),
+            Coupons.load(folder / "coupons.safetensors"),
             Union.load(folder / "retrieval"),
         )
 
@@ -86,4 +90,4 @@ def fit(encoded: Encoded, text: F32, config: Config, *, as_of: int, start: Snaps
     promotions = encoded.promotions.active(as_of)
     evidence = Evidence(histories, statistics, encoded.catalogue, promotions, text, as_of, config.seed)
     fitted = retrieval.fit(evidence, config.retrieval, start=None if start is None else start.union)
-    return Snapshot(as_of, statistics, promotions, fitted)
+    return Snapshot(as_of, statistics, promotions, encoded.coupons.active(as_of, len(encoded.items)), fitted)

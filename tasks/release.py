@@ -36,8 +36,8 @@ def release(config: Config, parts: dict[str, StageOutput], as_of: int, stages: l
             shutil.copytree(parts[name].path, folder / name, ignore=shutil.ignore_patterns(RECORD))
         # Of the year's offers, the service needs those that run now; the others would be two thirds of the release.
         (folder / "encoded").mkdir()
-        running = Snapshot.load(parts["snapshot"].path).promotions
-        replace(Encoded.load(parts["encoded"].path), promotions=running).save(folder / "encoded")
+        now = Snapshot.load(parts["snapshot"].path)
+        replace(Encoded.load(parts["encoded"].path), promotions=now.promotions, coupons=now.coupons).save(folder / "encoded")
         recorded = json.dumps(recorded_config(config), indent=1, sort_keys=True)
         (folder / "config.json").write_text(recorded + "\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The four tables of a dataset through their gates."""
+"""The tables of a dataset through their gates."""
 
 from datetime import datetime
 from pathlib import Path
@@ -49,6 +49,11 @@ def check_dataset(
     items = gate("items", dataset.items.with_columns(**first))
     users = gate("users", dataset.users.with_columns(is_first_row=pl.col(columns.USER).is_first_distinct()))
     promotions = gate("promotions", dataset.promotions.with_columns(end_is_after_start=pl.col(columns.END) > pl.col(columns.START)))
+    of_campaign = dataset.campaigns.with_columns(
+        end_is_after_start=pl.col(columns.END) > pl.col(columns.START),
+        is_first_row=pl.struct(columns.CAMPAIGN, columns.USER).is_first_distinct(),
+    )
+    campaigns, coupons = gate("campaigns", of_campaign), gate("coupons", dataset.coupons)
 
     lines = dataset.interactions
     key = [name for name in (columns.BASKET, columns.USER, columns.ITEM, columns.TIMESTAMP) if name in lines.columns]
@@ -63,5 +68,6 @@ def check_dataset(
         now=now,
     )
     results = {"interactions": interactions, "items": items, "users": users, "promotions": promotions}
+    results |= {"campaigns": campaigns, "coupons": coupons}
     clean = Dataset(**{name: result.passed.select(dataset.tables()[name].columns) for name, result in results.items()})
     return clean, [rule for result in results.values() for rule in result.rules]

@@ -141,6 +141,18 @@ def test_an_offer_that_ends_before_it_starts_is_set_aside(tmp_path: Path) -> Non
     assert broken(rules) == {"end is after start": "0"}
 
 
+def test_campaigns_that_end_before_they_start_or_were_sent_twice_are_set_aside(tmp_path: Path) -> None:
+    sent = pl.DataFrame(
+        {"campaign_id": ["c", "c", "d"], "user_id": ["a", "a", "b"], "start": [NOW] * 3, "end": [datetime(2024, 6, 8)] * 2 + [NOW]},
+        schema=columns.CAMPAIGNS,
+    )
+    coupons = pl.DataFrame({"campaign_id": ["c", None], "item_id": ["x", "y"]}, schema=columns.COUPONS)
+    clean, rules = check_dataset(replace(dataset(orders()), campaigns=sent, coupons=coupons), now=NOW, allowance=0.7, quarantine=tmp_path)
+    assert clean.campaigns.rows() == sent.rows()[:1]
+    assert clean.coupons.rows() == [("c", "x")]
+    assert broken(rules) == {"end is after start": "2", "a campaign is sent to a user once": "1", "campaign is given": "1"}
+
+
 def test_columns_that_a_shop_does_not_record_are_not_asked_for_but_needed_ones_are(tmp_path: Path) -> None:
     _, rules = check_dataset(
         dataset(orders().drop("price", "discount", "quantity", "basket_id")), now=NOW, allowance=0, quarantine=tmp_path

@@ -35,10 +35,14 @@ FUTURE = pl.col("timestamp") >= MOMENT
 LATER = PURCHASES.filter(FUTURE)
 
 
-def everything_known(interactions: pl.DataFrame, folder: Path, promotions: pl.DataFrame | None = None) -> dict[str, str]:
+def everything_known(
+    interactions: pl.DataFrame, folder: Path, promotions: pl.DataFrame | None = None, campaigns: pl.DataFrame | None = None
+) -> dict[str, str]:
     """Digests of all that is made as of the moment: the ranker's lists of the week before, the ranker, and what it serves."""
     shop = small_shop()
-    data = encode(Dataset(interactions, shop.items, shop.users, shop.promotions if promotions is None else promotions))
+    promotions = shop.promotions if promotions is None else promotions
+    campaigns = shop.campaigns if campaigns is None else campaigns
+    data = encode(Dataset(interactions, shop.items, shop.users, promotions, campaigns, shop.coupons))
     text = unit_vectors(len(data.items), seed=7)
     last_week = Window(AS_OF - 7 * 86_400, AS_OF)
     before = snapshot.fit(data, text, CONFIG, as_of=last_week.start)
@@ -100,6 +104,20 @@ def test_offers_that_start_later_change_nothing_that_is_known_now(known: dict[st
 def test_the_offers_that_run_now_do_matter(known: dict[str, str], tmp_path: Path) -> None:
     changed = everything_known(PURCHASES, tmp_path, small_shop().promotions.filter(pl.col("start") != MOMENT))
     assert {name for name in known if changed[name] != known[name]} >= {"now", "features", "retrievers' scores"}
+
+
+def test_campaigns_that_start_later_or_are_over_change_nothing_that_is_known_now(known: dict[str, str], tmp_path: Path) -> None:
+    sent = small_shop().campaigns
+    later, over = pl.col("start") > MOMENT, pl.col("end") <= MOMENT - timedelta(weeks=1)
+    assert {campaign for (campaign,) in sent.filter(later | over).select("campaign_id").unique().iter_rows()} == {"c0", "c2"}
+    otherwise = sent.with_columns(user_id=pl.when(later | over).then(pl.col("user_id").reverse()).otherwise("user_id"))
+    assert not otherwise.equals(sent)
+    assert everything_known(PURCHASES, tmp_path, campaigns=otherwise) == known
+
+
+def test_the_campaigns_that_run_now_do_matter(known: dict[str, str], tmp_path: Path) -> None:
+    changed = everything_known(PURCHASES, tmp_path, campaigns=small_shop().campaigns.filter(pl.col("campaign_id") != "c1"))
+    assert {name for name in known if changed[name] != known[name]} >= {"before", "now", "features"}
 
 
 PASTS = {

@@ -53,7 +53,7 @@ def test_a_public_function_takes_what_it_is_documented_to_take(name: str, parame
         ("cortex_rec.recommender.Recommendation", "item title score probability reasons"),
         ("cortex_rec.recommender.Slate", "items fallback"),
         ("cortex_rec.recommender.Recommender", "data snapshot ranker"),
-        ("cortex_rec.dataset.Dataset", "interactions items users promotions"),
+        ("cortex_rec.dataset.Dataset", "interactions items users promotions campaigns coupons"),
         ("cortex_rec.retrieval.protocol.Evidence", "histories statistics catalogue promotions text as_of seed"),
         ("cortex_rec.queries.Queries", "histories users as_of store n_items"),
         ("cortex_rec.features.assemble.Matrix", "lists names values recent vectors"),

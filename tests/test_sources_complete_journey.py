@@ -63,6 +63,15 @@ def test_promotions_are_whole_weeks_around_the_windows_of_the_run(year: Dataset)
     assert weeks == [datetime(2017, 11, 6) + timedelta(weeks=i) for i in range(5)]
 
 
+def test_campaigns_hold_for_their_households_through_their_last_day(year: Dataset) -> None:
+    assert (year.campaigns.height, year.campaigns["campaign_id"].n_unique(), year.coupons.height) == (6_589, 27, 116_204)
+    # Campaign 18, 2017-10-30 to 2017-12-24, went to 1,133 households.
+    of_18 = year.campaigns.filter(pl.col("campaign_id") == "18")
+    assert (of_18.height, of_18["user_id"].n_unique()) == (1_133, 1_133)
+    assert of_18.select("start", "end").unique().row(0) == (datetime(2017, 10, 30), datetime(2017, 12, 25))
+    assert year.coupons.filter(pl.col("campaign_id") == "18")["item_id"].n_unique() == 35_513
+
+
 def test_a_slice_keeps_households_divisible_by_the_stride_and_is_the_same_twice(year: Dataset) -> None:
     one, two = (sources.read(CompleteJourneySource(household_stride=50), Windows()) for _ in range(2))
     assert one.interactions.equals(year.interactions.filter(pl.col("user_id").cast(pl.Int64) % 50 == 0))

@@ -217,3 +217,18 @@ def test_lightgcn_lists_end_on_one_day_with_one_item_a_day_before(tmp_path: Path
         sources.read(source, Windows())
     with pytest.raises(DataError, match=r"neither train\.txt nor"):
         sources.read(LightGCNTextSource(folder=str(tmp_path / "x")), Windows())
+
+
+def test_campaigns_and_their_coupons_are_read_with_a_shops_own_names(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text(ORDERS)
+    (tmp_path / "sent.csv").write_text("mailing,customer,from,until\nspring,007,2024-01-02,2024-01-16\n")
+    (tmp_path / "vouchers.csv").write_text("mailing,sku\nspring,0815\n")
+    names = {"campaign_id": "mailing", "user_id": "customer", "start": "from", "end": "until"}
+    campaigns = TableFiles(path=str(tmp_path / "sent.csv"), columns=names)
+    coupons = TableFiles(path=str(tmp_path / "vouchers.csv"), columns={"campaign_id": "mailing", "item_id": "sku"})
+    found = read(tmp_path / "orders.csv", campaigns=campaigns, coupons=coupons)
+    assert found.campaigns.rows() == [("spring", "007", datetime(2024, 1, 2), datetime(2024, 1, 16))]
+    assert found.coupons.rows() == [("spring", "0815")]
+    assert read(tmp_path / "orders.csv").campaigns.is_empty()
+    with pytest.raises(ConfigError, match="give both or neither"):
+        read(tmp_path / "orders.csv", coupons=coupons)

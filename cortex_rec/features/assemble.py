@@ -7,7 +7,7 @@ import numpy as np
 
 from cortex_rec.arrays import F32, Ragged
 from cortex_rec.catalogue import Catalogue
-from cortex_rec.features import item, pair, user
+from cortex_rec.features import coupons, item, pair, user
 from cortex_rec.features.recent import Recent, recent
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval.union import Candidates
@@ -70,6 +70,7 @@ def assemble(queries: Queries, candidates: Candidates, snapshot: Snapshot, catal
         **item.in_store(queries, lists, statistics),
         **item.on_offer(queries, lists, snapshot.promotions, len(statistics.store_total)),
         **item.calendar(queries, lists),
+        **coupons.features(queries, lists, snapshot.coupons, catalogue),
         **{f"{name}_score": candidates.scores[:, i] for i, name in enumerate(retrievers)},
         **{f"{name}_rank": candidates.ranks[:, i] for i, name in enumerate(retrievers)},
         "found_by": np.isfinite(candidates.ranks).sum(axis=1),

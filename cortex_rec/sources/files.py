@@ -35,7 +35,7 @@ def read(source: FilesSource, windows: Windows) -> Dataset:
     Raises
     ------
     ConfigError
-        If `columns` names a column that we do not have.
+        If `columns` names a column that we do not have, or one of campaigns and coupons is given without the other.
     DataError
         If a file is missing, empty, damaged or not UTF-8, a mapped column is missing, or a value has the wrong type.
     """
@@ -56,7 +56,15 @@ def read(source: FilesSource, windows: Windows) -> Dataset:
         promotions = empty(columns.PROMOTIONS)
     else:
         promotions = _table("promotions", source.promotions, columns.PROMOTIONS, columns.PROMOTIONS_REQUIRED)
-    return Dataset(interactions, items, users, promotions)
+    if source.campaigns is None or source.coupons is None:
+        if source.campaigns is not None or source.coupons is not None:
+            raise ConfigError(
+                "source: `campaigns` says whom a campaign was sent to and `coupons` for which items it is; give both or neither."
+            )
+        return Dataset(interactions, items, users, promotions)
+    campaigns = _table("campaigns", source.campaigns, columns.CAMPAIGNS, columns.CAMPAIGNS_REQUIRED)
+    coupons = _table("coupons", source.coupons, columns.COUPONS, columns.COUPONS_REQUIRED)
+    return Dataset(interactions, items, users, promotions, campaigns, coupons)
 
 
 def matching(pattern: str) -> list[Path]:

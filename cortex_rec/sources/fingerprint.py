@@ -19,7 +19,7 @@ def fingerprint(source: Source) -> dict[str, str]:
     if isinstance(source, CompleteJourneySource):
         patterns = {"complete_journey": str(data_folder() / "*.parquet")}
     elif isinstance(source, FilesSource):
-        tables = {name: getattr(source, name) for name in ("interactions", "items", "users", "promotions")}
+        tables = {name: getattr(source, name) for name in ("interactions", "items", "users", "promotions", "campaigns", "coupons")}
         patterns = {name: files.path for name, files in tables.items() if files is not None}
     else:
         patterns = {"interactions": str(Path(source.folder) / "train.txt*")}

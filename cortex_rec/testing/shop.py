@@ -26,6 +26,7 @@ def small_shop(seed: int = 0, users: int = 60, items: int = 80, weeks: int = 12)
 
     Each user has one of three stores and eight favourites; each favourite is bought in its own rhythm of one to four weeks,
     beside a few bestsellers and what is on offer. Every user buys in the first week. The last two items are listed but never sold.
+    A third of the users each was sent one of three campaigns, whose coupons hold for four weeks and for ten items.
 
     Parameters
     ----------
@@ -49,6 +50,13 @@ def small_shop(seed: int = 0, users: int = 60, items: int = 80, weeks: int = 12)
         pl.DataFrame(catalogue, schema=columns.ITEMS, orient="row"),
         pl.DataFrame(people),
         pl.DataFrame(promotions, schema=columns.PROMOTIONS, orient="row"),
+        pl.DataFrame(_campaigns(users), schema=columns.CAMPAIGNS, orient="row"),
+        pl.DataFrame(
+            {
+                columns.CAMPAIGN: [f"c{c}" for c in range(3) for _ in range(10)],
+                columns.ITEM: [f"i{c + i:03}" for c in range(3) for i in range(10)],
+            }
+        ),
     )
 
 
@@ -71,6 +79,16 @@ def _promotions(rng: np.random.Generator, sold: int, weeks: int) -> list[tuple[A
             for place, item in enumerate(rng.choice(sold, 4, replace=False)):
                 rows.append((f"i{item:03}", f"s{store}", start, start + timedelta(weeks=1), "1" if place % 2 else "0", "A"))
     return rows
+
+
+def _campaigns(users: int) -> list[tuple[Any, ...]]:
+    """When the twelfth week starts, the first is over, the second holds, and the third starts on the next day."""
+    starts = [OPENING + timedelta(weeks=3), OPENING + timedelta(weeks=8), OPENING + timedelta(weeks=11, days=1)]
+    return [
+        (f"c{campaign}", f"h{user:03}", start, start + timedelta(weeks=4))
+        for campaign, start in enumerate(starts)
+        for user in range(campaign, users, 3)
+    ]
 
 
 def _purchases(rng: np.random.Generator, users: int, sold: int, weeks: int, promotions: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
