@@ -24,7 +24,7 @@ SLICE = {
     },
     "windows": {"training": 2},
     "retrieval": {"graph": {"steps": 3, "refresh_steps": 1}},
-    "ranking": {"trees": 12, "leaves": 7, "min_rows_in_leaf": 20},
+    "ranking": {"lambdarank": {"trees": 12, "leaves": 7, "min_rows_in_leaf": 20}},
     "evaluation": {"bootstrap_samples": 50},
 }
 #: One stage of each kind of work; the run is killed in each in turn.
@@ -117,7 +117,7 @@ def test_a_run_killed_in_one_stage_after_another_repeats_no_finished_stage_and_e
 def test_a_changed_ranker_setting_repeats_only_what_depends_on_it(whole: tuple[Path, dict[str, Any]]) -> None:
     folder, told = whole
     before = finished(folder)
-    changed = SLICE | {"ranking": {"trees": 6, "leaves": 7, "min_rows_in_leaf": 20}}
+    changed = SLICE | {"ranking": {"lambdarank": {"trees": 6, "leaves": 7, "min_rows_in_leaf": 20}}}
     (folder / "slice.yaml").write_text(yaml.safe_dump(changed))
     again, _ = train(folder)
     assert {path.parent.parent.name for path in finished(folder).keys() - before.keys()} == {"ranker", "evaluate"}

@@ -21,7 +21,7 @@ from cortex_rec.testing.shop import small_shop
 TINY = {
     "windows": {"training": 1},
     "retrieval": {"graph": {"dimensions": 8, "steps": 3, "refresh_steps": 1, "batch_size": 256, "negatives": 32}},
-    "ranking": {"trees": 10, "leaves": 7, "min_rows_in_leaf": 5},
+    "ranking": {"lambdarank": {"trees": 10, "leaves": 7, "min_rows_in_leaf": 5}},
     "evaluation": {"bootstrap_samples": 20},
 }
 
@@ -68,11 +68,11 @@ def test_features_that_the_data_cannot_fill_are_left_out_and_named(trained: tupl
     (rule,) = [rule for rule in json.loads(gates.read_text()) if rule["rule"] == "feature varies, or is left out"]
     (window,) = [TrainingLists.load(path.parent) for path in (folder / ".cortex" / "stages" / "lists").glob("*/names.json")]
     absent = rule["first"].split(", ")
-    assert (rule["bad"], rule["rows"]) == (len(absent), len(window.names))
+    assert (rule["bad"], rule["rows"]) == (len(absent), len(window.matrix.names))
     assert set(absent) == set(window.matrix.names) - set(training.informative([window])) != set()
     features = {feature.name for feature in store.open_release(folder / "releases").manifest.features}
-    assert features == set(window.names) - set(absent)
-    assert f"{len(absent)} of {len(window.names)} features never vary here and are left out" in said
+    assert features == set(window.matrix.names) - set(absent)
+    assert f"{len(absent)} of {len(window.matrix.names)} features never vary here and are left out" in said
 
 
 def test_a_run_says_nothing_but_one_line_a_stage_and_its_notes(trained: tuple[Path, str]) -> None:
