@@ -7,6 +7,7 @@ import resource
 import subprocess
 import time
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from rich.table import Table
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "benchmarks" / "out"
+#: The grocery chain's year, and the first moment after its week 53.
+CONFIG = ROOT / "configs" / "complete_journey.yaml"
+END_OF_53 = datetime(2018, 1, 1)
 LIBRARIES = ("dgl", "faiss-cpu", "lightgbm", "numpy", "polars", "scipy", "sentence-transformers", "torch")
 
 
@@ -58,6 +62,11 @@ class Benchmark:
             highlight=False,
         )
         return path
+
+
+def end_of(week: int) -> str:
+    """The first moment after a calendar week of the grocery chain's year, as the configuration's `windows.end` takes it."""
+    return (END_OF_53 - timedelta(weeks=53 - week)).isoformat()
 
 
 def _table(name: str, rows: Sequence[dict[str, Any]]) -> Table:

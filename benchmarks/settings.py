@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.complete_journey import CONFIG, judge
-from benchmarks.harness import Benchmark
+from benchmarks.complete_journey import judge
+from benchmarks.harness import CONFIG, Benchmark
 from cortex_rec.config import load_config
 
 WEEKS: Final = (46, 47, 48)

@@ -145,11 +145,12 @@ def tifu_knn(histories: Histories, users: I32, parameters: TifuKnn | None = None
     chosen = parameters or TifuKnn()
     before = histories.before(as_of)
     vectors = _by_item(before, _fading(before, chosen), n_items)
+    holders = vectors.T.tocsr()
     length = (vectors**2).sum(axis=1)
     silent = np.diff(before.pointer) == 0
 
     def weights(block: I32) -> F64:
-        distance = length[block, None] + length - 2 * (vectors[block] @ vectors.T).toarray()
+        distance = length[block, None] + length - 2 * (vectors[block] @ holders).toarray()
         distance[:, silent] = np.inf
         distance[np.arange(len(block)), block] = np.inf
         near = np.argsort(distance, axis=1, kind="stable")[:, : min(chosen.k, int(np.count_nonzero(~silent)) - 1)]
@@ -198,10 +199,11 @@ def up_cf(histories: Histories, users: I32, parameters: UpCf | None = None, *, a
     lent = (sparse.diags_array(1 / counted) @ latest).tocsr()
     bought = _by_item(before, np.ones(len(before.item)), n_items)
     bought.data[:] = 1
+    holders = bought.T.tocsr()
     size = np.maximum(np.diff(bought.indptr), 1).astype(np.float64)
 
     def weights(block: I32) -> F64:
-        shared = (bought[block] @ bought.T).toarray()
+        shared = (bought[block] @ holders).toarray()
         likeness: F64 = shared / (size[block, None] ** chosen.asymmetry * size ** (1 - chosen.asymmetry))
         return likeness**chosen.locality
 
