@@ -18,7 +18,7 @@ from cortex_rec.splits import Window, distinct, truth
 
 #: Users ranked at once.
 BLOCK = 250
-#: Test users whose first items are explained: 300 named the same 20 features first, each share within .001 of these, and took half as long again.
+#: Test users whose first items are explained: 300 named the same 20 features first, each share within .001, and took half as long again.
 EXPLAINED: Final = 200
 
 
