@@ -15,14 +15,15 @@ _ENOUGH = 200
 _SHOWN = 20
 _GROUPS = {
     "pair": "the user and this item",
-    "department": "the user and its department",
-    "category": "the user and its category",
-    "subcategory": "the user and its subcategory",
-    "brand": "the user and its brand",
+    "department": "the user and the item's department",
+    "category": "the user and the item's category",
+    "subcategory": "the user and the item's subcategory",
+    "brand": "the user and the item's brand",
     "user": "the user",
     "item": "the item, for everyone",
     "store": "the item in the user's store",
     "offer": "display and mailer",
+    "coupon": "coupons that the user was sent",
     "day": "the calendar",
     RETRIEVERS: "the retrievers' scores and ranks",
 }
