@@ -13,12 +13,14 @@ from pydantic import create_model
 
 from cortex_rec import retrieval
 from cortex_rec.config import Retrieval
+from cortex_rec.ranking import rankers
+from cortex_rec.ranking.protocol import Ranker
 from cortex_rec.retrieval import union
 from cortex_rec.retrieval.union import REGISTRY, Registered, Union
 from cortex_rec.testing.evidence import all_kinds_of_queries, small_evidence
 
 PAGE = (Path(__file__).parent.parent / "docs" / "extending.md").read_text(encoding="utf-8")
-FILE, REGISTRY_LINE, FIELD, TEST = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+FILE, REGISTRY_LINE, FIELD, TEST, RANKER, RANKER_LINE, RANKER_TEST = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 (YAML,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -51,11 +53,25 @@ def test_the_line_and_the_field_put_it_into_the_union(new_arrivals: ModuleType, 
     assert np.array_equal(again.scores, found.scores)
 
 
-def test_the_pages_test_passes(tmp_path: Path) -> None:
-    (tmp_path / "new_arrivals.py").write_text(FILE, encoding="utf-8")
-    (tmp_path / "test_new_arrivals.py").write_text(TEST.replace("from cortex_rec.retrieval import new_arrivals", "import new_arrivals"))
+def test_the_rankers_line_puts_it_into_the_registry() -> None:
+    linear = ModuleType("linear")
+    exec(compile(RANKER, "linear.py", "exec"), linear.__dict__)
+    added = eval("{" + RANKER_LINE + "}", {"Registered": rankers.Registered, "linear": linear})
+    assert list(added) == ["linear"]
+    assert {name for name in vars(Ranker) if not name.startswith("_")} <= {*dir(added["linear"].model), "features"}
+
+
+@pytest.mark.parametrize(
+    ("module", "file", "test", "passed"),
+    [("cortex_rec.retrieval", FILE, TEST, 11), ("cortex_rec.ranking", RANKER, RANKER_TEST, 10)],
+    ids=["retriever", "ranker"],
+)
+def test_the_pages_tests_pass(tmp_path: Path, module: str, file: str, test: str, passed: int) -> None:
+    (name,) = re.findall(rf"from {module} import (\w+)\n", test)
+    (tmp_path / f"{name}.py").write_text(file, encoding="utf-8")
+    (tmp_path / f"test_{name}.py").write_text(test.replace(f"from {module} import", "import"))
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path], capture_output=True, text=True, cwd=tmp_path
     )
     assert run.returncode == 0, run.stdout
-    assert re.search(r"\b11 passed", run.stdout), run.stdout
+    assert re.search(rf"\b{passed} passed", run.stdout), run.stdout

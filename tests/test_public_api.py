@@ -67,7 +67,7 @@ def test_a_public_record_is_frozen_and_has_the_fields_it_is_documented_to_have(n
 
 def test_the_seams_have_four_verbs_and_two() -> None:
     assert _verbs(Retriever) == {"retrieve", "score", "save", "load"}
-    assert _verbs(Ranker) == {"score", "save", "load", "features", "importances", "contributions"}
+    assert _verbs(Ranker) == {"score", "save", "load", "features", "importances", "contributions", "compiled"}
     assert "n_items" in dir(Evidence)
 
 

@@ -9,18 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cortex_rec import snapshot, splits
-from cortex_rec.arrays import NO_ROW, Ragged, load_arrays, save_arrays
-from cortex_rec.config import CompleteJourneySource, Config, Graph, LambdaRank, Ranking, Retrieval, Windows
-from cortex_rec.encoding import encode
+from cortex_rec.arrays import Ragged, load_arrays, save_arrays
 from cortex_rec.errors import ArtifactError, InvalidRequest, UnknownItem
 from cortex_rec.features.assemble import assemble
 from cortex_rec.queries import Queries, ask
-from cortex_rec.ranking import rankers, training
 from cortex_rec.recommender import Recommender, Request
 from cortex_rec.releases.store import open_release
-from cortex_rec.sources import read
-from cortex_rec.testing.evidence import subset, unit_vectors
+from cortex_rec.testing.evidence import subset
 from cortex_rec.testing.release import small_release
 from cortex_rec.testing.shop import small_shop
 
@@ -90,26 +85,6 @@ def test_features_and_scores_of_a_batch_are_those_of_its_parts_bit_for_bit(recom
     assert_a_batch_equals_its_parts(
         recommender, ask(data.histories, np.array(users, np.int32), recommender.snapshot.as_of, len(data.items))
     )
-
-
-def test_a_batch_of_real_households_equals_its_parts_bit_for_bit() -> None:
-    config = Config(
-        name="slice",
-        threads=1,
-        source=CompleteJourneySource(household_stride=24),
-        windows=Windows(training=1),
-        retrieval=Retrieval(graph=Graph(dimensions=16, steps=2, batch_size=256, negatives=64)),
-        ranking=Ranking(lambdarank=LambdaRank(trees=20)),
-    )
-    data = encode(read(config.source, config.windows))
-    (window,), test = splits.windows(config.windows, data.histories)
-    text = unit_vectors(len(data.items), seed=7)
-    before = snapshot.fit(data, text, config, as_of=window.start)
-    ranker = rankers.fit([training.build(before, data, window, config)], config)
-    recommender = Recommender(data, snapshot.fit(data, text, config, as_of=test.start, start=before), ranker)
-    households = np.append(np.arange(len(data.users), dtype=np.int32)[:100], np.int32(NO_ROW))
-    assert len(households) > 90
-    assert_a_batch_equals_its_parts(recommender, ask(data.histories, households, test.start, len(data.items)))
 
 
 def test_a_saved_and_reloaded_recommender_answers_as_the_one_in_memory(recommender: Recommender, tmp_path: Path) -> None:

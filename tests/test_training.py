@@ -130,6 +130,26 @@ def test_nothing_bought_is_nothing_to_learn() -> None:
         lambdarank.fit([replace(lists, bought=lists.bought & False)], CONFIG, seed=7, threads=1)
 
 
+def test_compiled_trees_give_the_same_bits_and_are_compiled_once(tmp_path: Path) -> None:
+    ranker, matrix = lambdarank.fit([small_lists(0)], CONFIG, seed=7, threads=1), small_lists(2).matrix
+    quick = ranker.compiled(tmp_path)
+    assert quick.score(matrix).tobytes() == ranker.score(matrix).tobytes()
+    (code,) = tmp_path.iterdir()
+    made = code.stat().st_mtime_ns
+    assert ranker.compiled(tmp_path).score(matrix).tobytes() == ranker.score(matrix).tobytes()
+    assert [path.stat().st_mtime_ns for path in tmp_path.iterdir()] == [made]
+    other = lambdarank.fit([small_lists(1)], CONFIG, seed=7, threads=1)
+    assert other.compiled(tmp_path).score(matrix).tobytes() == other.score(matrix).tobytes()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_no_trees_are_added_when_the_users_kept_apart_are_not_ranked_better() -> None:
+    config = Ranking(lambdarank=LambdaRankConfig(trees=200, patience=5, leaves=7, min_rows_in_leaf=10))
+    stopped = lambdarank.fit([small_lists(0)], config, validation=[small_lists(1)], seed=7, threads=1)
+    assert 0 < stopped.booster.num_trees() < 100
+    assert lambdarank.fit([small_lists(0)], config, seed=7, threads=1).booster.num_trees() == 200
+
+
 @pytest.mark.parametrize("file", ["lambdarank.txt", "features.json"])
 @pytest.mark.parametrize("content", ["", "damaged", None])
 def test_a_missing_or_damaged_file_of_the_ranker_is_named(tmp_path: Path, file: str, content: str | None) -> None:
