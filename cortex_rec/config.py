@@ -3,10 +3,10 @@
 import difflib
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cortex_rec.errors import ConfigError
 
@@ -189,6 +189,29 @@ class LambdaRank(Section):
 
 class Neural(Section):
     """Target attention over the history, crosses, and a softmax over each list."""
+
+    #: pieces that each feature is cut into at most
+    pieces: int = Field(default=8, ge=2)
+    #: width of the features' layer, of an item's vector and of the layers after them
+    width: int = Field(default=64, ge=1)
+    item_width: int = Field(default=32, ge=1)
+    deep: tuple[int, ...] = (128, 64)
+    #: latest items that are attended to, and in how many ways
+    history: int = Field(default=30, ge=1)
+    heads: int = Field(default=4, ge=1)
+    crosses: int = Field(default=2, ge=0)
+    cross_rank: int = Field(default=16, ge=1)
+    epochs: int = Field(default=4, ge=1)
+    lists_a_step: int = Field(default=48, ge=1)
+    learning_rate: float = Field(default=0.002, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if self.item_width % self.heads:
+            raise ValueError(f"item_width {self.item_width} cannot be shared among {self.heads} heads; make it a multiple")
+        return self
 
 
 class Ranking(Section):
