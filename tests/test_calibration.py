@@ -1,6 +1,7 @@
 """Calibrated probabilities: every figure by hand on small data, what holds for any, and what isotonic regression promises."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from judged import judged
 
-from cortex_rec.arrays import F64, pointers
+from cortex_rec.arrays import F32, F64, pointers
 from cortex_rec.config import Evaluation, LambdaRank, Ranking
 from cortex_rec.evaluation import calibration
 from cortex_rec.evaluation.evaluate import evaluate
+from cortex_rec.features.assemble import Matrix
 from cortex_rec.ranking import calibration as calibrating
 from cortex_rec.ranking import lambdarank
 from cortex_rec.ranking.calibration import Calibration
@@ -136,14 +138,37 @@ def fitted() -> tuple[lambdarank.LambdaRank, TrainingLists, Calibration]:
     return ranker, lists, calibrating.fit(ranker, [lists])
 
 
-def test_on_what_it_was_fitted_isotonic_calibration_has_no_error(
+class Given:
+    """A ranker whose scores are the row numbers."""
+
+    def score(self, matrix: Matrix) -> F32:
+        return np.arange(len(matrix.values), dtype=np.float32)
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_a_step_is_its_share_bought_and_the_ends_have_two_more_candidates_as_likely_as_all(others: int) -> None:
+    lists = small_lists(0, lists=1, length=10)
+    bought = np.array([0, 0, 0, 1, 0, 1, 0, 1, 1, 1], bool)
+    isotonic = calibrating.fit(
+        Given(),  # type: ignore[arg-type]
+        [replace(lists, bought=bought, weight=np.where(bought, 1, others).astype(np.float32))],
+    )
+    usual = 5 / (5 + 5 * others)
+    low, middle, high = 2 * usual / (3 * others + 2), 2 / (2 + 2 * others), (3 + 2 * usual) / (3 + 2)
+    given = isotonic.probability(np.array([-50, 0, 2, 3, 4, 6, 7, 9, 50], np.float32))
+    assert given.tolist() == pytest.approx([low, low, low, middle, middle, middle, high, high, high])
+    assert isotonic.probability(np.array([6.5], np.float32)) == pytest.approx((middle + high) / 2)
+
+
+def test_on_what_it_was_fitted_isotonic_calibration_has_next_to_no_error(
     fitted: tuple[lambdarank.LambdaRank, TrainingLists, Calibration],
 ) -> None:
     ranker, lists, isotonic = fitted
     scores, bought = ranker.score(lists.matrix), lists.bought.astype(float)
     likely = isotonic.probability(scores).astype(float)
     assert len(set(likely)) > 10, "one probability for all would prove nothing"
-    assert calibration.expected_error(likely, bought, len(likely))["ece"] == pytest.approx(0, abs=1e-6)
+    assert calibration.expected_error(likely, bought, len(likely))["ece"] < 0.001
+    assert likely.mean() == pytest.approx(bought.mean(), abs=0.001)
     squashed = 1 / (1 + np.exp(-scores.astype(float)))
     assert calibration.expected_error(squashed, bought, 20)["ece"] > 0.05
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 
@@ -11,6 +11,10 @@ from cortex_rec.arrays import F32, load_arrays, save_arrays, vars_of
 from cortex_rec.errors import EmptyTrainingSetError
 from cortex_rec.ranking.protocol import Ranker
 from cortex_rec.ranking.training import TrainingLists
+
+#: Made-up candidates at either end of the scores that are as likely as all together: without them a handful that was bought, or of which
+#: none was, would be certain. From 1 to 10 the log loss is lower than without, on users and weeks that it was not fitted on.
+USUAL: Final = 2
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Calibration:
 
 
 def fit(ranker: Ranker, lists: Sequence[TrainingLists]) -> Calibration:
-    """Isotonic regression on lists that the ranker has not learned from.
+    """Isotonic regression on lists that the ranker has not learned from, its ends drawn a little towards the usual share.
 
     Parameters
     ----------
@@ -62,10 +66,11 @@ def fit(ranker: Ranker, lists: Sequence[TrainingLists]) -> Calibration:
     # Imported here so that a service that only answers never loads it.
     from sklearn.isotonic import IsotonicRegression
 
-    scores = np.concatenate([ranker.score(each.matrix) for each in lists])
+    scores = np.concatenate([ranker.score(each.matrix) for each in lists]).astype(np.float64)
     if len(scores) == 0:
         raise EmptyTrainingSetError("calibration: the validation window has no candidate. Use longer windows or fewer training windows.")
-    bought, weight = (np.concatenate([getattr(each, name) for each in lists]) for name in ("bought", "weight"))
-    model = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
-    model.fit(scores.astype(np.float64), bought.astype(np.float64), sample_weight=weight.astype(np.float64))
+    bought, weight = (np.concatenate([getattr(each, name) for each in lists]).astype(np.float64) for name in ("bought", "weight"))
+    usual = np.average(bought, weights=weight)
+    model = IsotonicRegression(out_of_bounds="clip")
+    model.fit(np.r_[scores.min(), scores, scores.max()], np.r_[usual, bought, usual], sample_weight=np.r_[USUAL, weight, USUAL])
     return Calibration(model.X_thresholds_.astype(np.float32), model.y_thresholds_.astype(np.float32))
