@@ -4,7 +4,7 @@ import gc
 import logging
 import os
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import bentoml
 from bentoml.exceptions import BentoMLException
@@ -15,9 +15,14 @@ from cortex_rec.errors import CortexRecError
 from cortex_rec.releases import store
 from cortex_rec.releases.store import Release
 
+if TYPE_CHECKING:
+    from cortex_rec.recommender import Recommender
+
 #: The folder of releases, and the one to serve: an id, or `latest`.
 RELEASES: Final = "CORTEX_REC_RELEASES"
 RELEASE: Final = "CORTEX_REC_RELEASE"
+#: The folder of what is made for this machine: the ranker's trees as machine code.
+CACHE: Final = "CORTEX_REC_CACHE"
 log = logging.getLogger("bentoml.cortex_rec")
 
 # There is one worker, so its counters stay in memory; BentoML would have them in files that all servers of a user share.
@@ -36,13 +41,25 @@ def load_app() -> ASGIApp:
     from cortex_rec.recommender import Recommender, Request
 
     release = open_release()
-    recommender = Recommender.load(release.path)
+    recommender = _quick(Recommender.load(release.path))
     recommender.recommend([Request(recommender.data.users.external([0])[0]), Request()])
     # What is loaded stays: without this, full collections walk it about once a second and stall whoever asks just then.
     gc.collect()
     gc.freeze()
     log.info("Serving release %s", release.id)
     return make_app(release, recommender)
+
+
+def _quick(recommender: "Recommender") -> "Recommender":
+    """With compiled trees, the same bits; as it is where their code cannot be kept."""
+    folder = Path(os.environ.get(CACHE) or Path.home() / ".cache" / "cortex-rec")
+    try:
+        return recommender.compiled(folder)
+    except OSError as error:
+        log.warning(
+            "Scoring takes several times longer: %s cannot hold compiled trees (%s). Set %s to a folder that can.", folder, error, CACHE
+        )
+        return recommender
 
 
 door = Door(load_app)

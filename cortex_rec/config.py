@@ -177,8 +177,9 @@ class Retrieval(Section):
 class LambdaRank(Section):
     """LightGBM with a ranking objective."""
 
-    #: at most; fewer when the validation week says so
+    #: at most; no more are added when `patience` of them have not bettered NDCG@10 on the users kept apart
     trees: int = Field(default=300, ge=1)
+    patience: int = Field(default=60, ge=1)
     leaves: int = Field(default=31, ge=2)
     learning_rate: float = Field(default=0.06, gt=0)
     min_rows_in_leaf: int = Field(default=100, ge=1)
@@ -214,6 +215,13 @@ class Neural(Section):
         return self
 
 
+class Blend(Section):
+    """LambdaRank and the neural ranker together."""
+
+    #: the neural ranker's share of the score, once both are on one scale
+    neural: float = Field(default=0.5, ge=0, le=1)
+
+
 class Ranking(Section):
     """The rankers, each with a section of its name, and the lists that they learn from."""
 
@@ -221,6 +229,7 @@ class Ranking(Section):
     negatives: int = Field(default=120, ge=1)
     lambdarank: LambdaRank = LambdaRank()
     neural: Neural = Neural()
+    blend: Blend = Blend()
 
 
 class Evaluation(Section):

@@ -17,7 +17,7 @@ from tasks.lists import build_lists
 from tasks.ranker import fit_ranker
 from tasks.release import release
 from tasks.retrievers import fit_retrievers
-from tasks.windows import lay_out_windows, read_plan
+from tasks.windows import Plan, lay_out_windows, read_plan
 
 
 class Learned(NamedTuple):
@@ -29,6 +29,17 @@ class Learned(NamedTuple):
     ranker: StageOutput
     report: StageOutput
     end: int
+    stages: list[StageOutput]
+
+
+class Seen(NamedTuple):
+    """The past, window by window; `fits` has one entry more than `lists`, for the test window."""
+
+    encoded: StageOutput
+    text: StageOutput
+    fits: list[StageOutput]
+    lists: list[StageOutput]
+    plan: Plan
     stages: list[StageOutput]
 
 
@@ -70,6 +81,14 @@ def evaluate_only(config_path: str = "configs/complete_journey.yaml", overrides:
 @failed_gate_shown()
 def learn(config: Config) -> Learned:
     """Gate the tables, learn from window after window, and judge the test window."""
+    seen = look_back(config)
+    ranker = fit_ranker(config, seen.lists)
+    report = evaluate(config, seen.encoded, seen.fits[-1], ranker, seen.plan.test)
+    return Learned(seen.encoded, seen.text, seen.fits[-1], ranker, report, seen.plan.end, [*seen.stages, ranker, report])
+
+
+def look_back(config: Config) -> Seen:
+    """Gate the tables, and see each training window as it would have been served: candidates, features, and what was bought."""
     dataset = ingest(config)
     tables = check_tables(config, dataset)
     encoded = encode(config, tables)
@@ -82,8 +101,5 @@ def learn(config: Config) -> Learned:
     for window in plan.training:
         fits.append(fit_retrievers(config, encoded, text, window[0], fits[-1] if fits else None))
         lists.append(build_lists(config, encoded, fits[-1], window))
-    ranker = fit_ranker(config, lists)
-    at_test = fit_retrievers(config, encoded, text, plan.test[0], fits[-1])
-    report = evaluate(config, encoded, at_test, ranker, plan.test)
-    stages = [dataset, tables, encoded, text, windows, *fits, *lists, ranker, at_test, report]
-    return Learned(encoded, text, at_test, ranker, report, plan.end, stages)
+    fits.append(fit_retrievers(config, encoded, text, plan.test[0], fits[-1]))
+    return Seen(encoded, text, fits, lists, plan, [dataset, tables, encoded, text, windows, *fits, *lists])

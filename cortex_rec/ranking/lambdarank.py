@@ -1,7 +1,7 @@
 """LightGBM with a ranking objective over the feature matrix."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -139,7 +139,7 @@ def fit(
         "force_row_wise": True,
         "verbosity": -1,
     }
-    stop = [lgb.early_stopping(own.patience, verbose=False)] if validation else []
+    stop: list[Callable[..., Any]] = [lgb.early_stopping(own.patience, verbose=False)] if validation else []
     booster = lgb.train(
         parameters | {"metric": "ndcg", "eval_at": [10]},
         _dataset(lists, features, parameters),

@@ -18,8 +18,8 @@ def of(model: str, folder: Path) -> lleaves.Model:
     model
         LightGBM's text format.
     folder
-        Made when absent; a file in it is named by the model, the processor and the compiler's version. Processes that compile the same model
-        at once do not disturb each other.
+        Made when absent; a file in it is named by the model, the processor and the compiler's version. Processes that compile the
+        same model at once do not disturb each other.
     """
     compiler = " ".join([binding.get_host_cpu_name(), metadata.version("llvmlite"), metadata.version("lleaves")])
     key = hashlib.sha256(f"{compiler}\n{model}".encode()).hexdigest()

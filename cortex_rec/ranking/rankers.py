@@ -10,7 +10,7 @@ from cortex_rec.arrays import F32
 from cortex_rec.config import Config
 from cortex_rec.errors import ArtifactError
 from cortex_rec.features.assemble import Matrix
-from cortex_rec.ranking import calibration, lambdarank
+from cortex_rec.ranking import blend, calibration, lambdarank, neural
 from cortex_rec.ranking.calibration import Calibration
 from cortex_rec.ranking.protocol import Fit, Ranker
 from cortex_rec.ranking.training import TrainingLists, held_out
@@ -30,6 +30,8 @@ class Registered(NamedTuple):
 #: One line a ranker; its name is what `ranker:` in the YAML chooses, and its section of `ranking:`.
 REGISTRY: Final[Mapping[str, Registered]] = {
     "lambdarank": Registered(lambdarank.fit, lambdarank.LambdaRank),
+    "neural": Registered(neural.fit, neural.Neural),
+    "blend": Registered(blend.fit, blend.Blend),
 }
 
 
