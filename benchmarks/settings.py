@@ -12,11 +12,12 @@ from benchmarks.harness import CONFIG, Benchmark
 from cortex_rec.config import load_config
 
 WEEKS: Final = (46, 47, 48)
-#: What to change under `ranking:`, by the name of its row.
+#: What to change in the configuration, by the name of its row.
 VARIANTS: Final[dict[str, dict[str, Any]]] = {
     "default": {},
-    "truncation 30": {"truncation": 30},
-    "63 leaves, slower": {"leaves": 63, "learning_rate": 0.05, "feature_fraction": 0.3},
+    "lambdarank alone": {"ranker": "lambdarank"},
+    "neural alone": {"ranker": "neural"},
+    "lambdarank, truncation 30": {"ranker": "lambdarank", "ranking": {"lambdarank": {"truncation": 30}}},
 }
 
 
@@ -24,9 +25,9 @@ def main() -> None:
     """Train and judge each variant on each week; stages that a variant does not change are shared."""
     benchmark = Benchmark("settings", seed=load_config(CONFIG).seed)
     rows = []
-    for method, ranking in VARIANTS.items():
-        judged = [judge(week, workspace="settings", ranking=ranking) for week in WEEKS]
-        row: dict[str, Any] = {"method": method, "default": not ranking}
+    for method, changes in VARIANTS.items():
+        judged = [judge(week, workspace="settings", **changes) for week in WEEKS]
+        row: dict[str, Any] = {"method": method, "default": not changes}
         row["ndcg@10"] = round(float(np.mean([found["metrics"]["ndcg@10"] for found in judged])), 6)
         row["new_items_ndcg@10"] = round(float(np.mean([found["slices"]["new_items"]["ndcg@10"] for found in judged])), 6)
         row["personal_decay_ndcg@10"] = round(float(np.mean([found["baselines"]["personal_decay"]["ndcg@10"] for found in judged])), 6)
