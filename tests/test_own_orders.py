@@ -9,6 +9,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import yaml
@@ -73,6 +74,17 @@ def test_features_that_the_data_cannot_fill_are_left_out_and_named(trained: tupl
     features = {feature.name for feature in store.open_release(folder / "releases").manifest.features}
     assert features == set(window.matrix.names) - set(absent)
     assert f"{len(absent)} of {len(window.matrix.names)} features never vary here and are left out" in said
+
+
+def test_a_feature_whose_input_the_file_lacks_has_no_value_rather_than_zero(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    (window,) = [TrainingLists.load(path.parent) for path in (folder / ".cortex" / "stages" / "lists").glob("*/names.json")]
+    groups = [name for name in window.matrix.names if name.startswith(("department_", "category_", "subcategory_", "brand_"))]
+    amounts = [name for name in window.matrix.names if name.endswith(("price", "discount", "quantity", "price_change", "price_level"))]
+    assert len(groups) > 20
+    assert len(amounts) > 5
+    assert np.isnan(window.matrix.columns(groups + amounts)).all()
+    assert np.isfinite(window.matrix.columns(["pair_since_last", "item_buyers_28"])).any(axis=0).all(), "what the file tells is there"
 
 
 def test_a_run_says_nothing_but_one_line_a_stage_and_its_notes(trained: tuple[Path, str]) -> None:

@@ -36,4 +36,4 @@ def test_init_finds_the_columns_that_the_page_writes_by_hand(tmp_path: Path) -> 
 def test_every_yaml_of_the_page_is_a_config(tmp_path: Path) -> None:
     for text in blocks("yaml"):
         (tmp_path / "shop.yaml").write_text(text, encoding="utf-8")
-        assert load_config(tmp_path / "shop.yaml").name == "shop"
+        assert load_config(tmp_path / "shop.yaml").source.kind == "files"
