@@ -50,5 +50,11 @@ def influence() -> Influence:
     values = np.array([[1, 5, np.nan], [2, 5, 7], [3, np.nan, 7], [4, 5, 7]], np.float32)
     contributions = np.array([[-0.3, 0.1, 0], [-0.1, 0.1, 0], [0.2, -0.2, 0], [0.4, 0.1, 0]], np.float32)
     return Influence(
-        2, ("pair_recency", "repeats_rank", "a$1 to $2"), ("repeats", "popular"), values, contributions, [("pair_recency", 30.0)]
+        2,
+        ("pair_recency", "repeats_rank", "a$1 to $2"),
+        ("repeats", "popular"),
+        values,
+        contributions,
+        np.full(4, 0.7, np.float32),
+        [("pair_recency", 30.0)],
     )

@@ -39,6 +39,12 @@ def test_features_are_told_by_what_they_add_or_take_on_average() -> None:
     assert found["groups"] == {"pair": pytest.approx(0.25), "retrievers": pytest.approx(0.125), "a$1 to $2": 0}
 
 
+def test_what_no_feature_says_is_a_kind_of_its_own_when_it_moves_scores() -> None:
+    neural = replace(influence(), rest=np.array([1, 1, 2, 5], np.float32))
+    # The median is 1.5.
+    assert describe(neural)["groups"] == {"rest": 1.25, **describe(influence())["groups"]}
+
+
 def test_a_feature_belongs_to_the_first_word_of_its_name_or_to_the_retrievers() -> None:
     names = ("pair_decay_14", "found_by", "graph_score", "popular_rank", "neural_score", "day_of_month")
     assert [group_of(name, ("graph", "popular")) for name in names] == ["pair", "retrievers", "retrievers", "retrievers", "neural", "day"]
@@ -82,9 +88,8 @@ def test_what_the_features_add_to_the_first_items_are_their_scores(recommender: 
     assert found is not None
     assert found.users == len(judged.users)
     place = np.arange(len(judged.scores)) - judged.ranked.pointer[judged.ranked.owner]
-    # One number less than the score: what no feature adds.
-    rest = np.sort(judged.scores[place < 5]) - np.sort(found.contributions.sum(axis=1))
-    assert rest == pytest.approx(rest[0], abs=1e-5)
+    assert np.ptp(found.rest) == 0
+    assert np.sort(found.contributions.sum(axis=1) + found.rest) == pytest.approx(np.sort(judged.scores[place < 5]), abs=1e-5)
 
 
 def test_a_ranker_that_cannot_say_what_a_feature_adds_is_not_explained(recommender: Recommender, window: Window) -> None:

@@ -14,6 +14,8 @@ DIRECTIONS: Final = 20
 BANDS: Final = 10
 #: What a feature that only counts or scores what retrievers found belongs to; the others belong to the first word of their name.
 RETRIEVERS: Final = "retrievers"
+#: What moves scores without being any feature's: the neural part of a blend.
+REST: Final = "rest"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Influence:
         (n, n_features) float32, NaN = nothing to say.
     contributions
         (n, n_features) float32 SHAP values, in the score's unit.
+    rest
+        (n,) float32 what is left of each score: the same number for all, unless a part of the ranker cannot say what a feature adds.
     gains
         (feature, share of what the model gained by it when it learned), in any order; may lack features.
     """
@@ -41,6 +45,7 @@ class Influence:
     retrievers: tuple[str, ...]
     values: F32
     contributions: F32
+    rest: F32
     gains: Sequence[tuple[str, float]]
 
 
@@ -70,6 +75,9 @@ def describe(influence: Influence) -> dict[str, Any]:
     groups: dict[str, float] = {}
     for figures in features:
         groups[figures["group"]] = groups.get(figures["group"], 0.0) + figures["size"]
+    rest = np.abs(influence.rest - np.median(influence.rest)).mean(dtype=np.float64) if len(influence.rest) else 0.0
+    if rest > 0:
+        groups[REST] = float(rest)
     return {
         "users": influence.users,
         "candidates": len(influence.values),

@@ -95,7 +95,7 @@ def explain(recommender: Recommender, window: Window, *, seed: int, users: int =
     if contributions is None:
         return None
     values, retrievers = matrix.columns(ranker.features), tuple(snapshot.union.names)
-    return Influence(len(chosen), ranker.features, retrievers, values, contributions[:, :-1], ranker.importances())
+    return Influence(len(chosen), ranker.features, retrievers, values, contributions[:, :-1], contributions[:, -1], ranker.importances())
 
 
 def _vectors(recommender: Recommender) -> F32:

@@ -6,7 +6,7 @@ from typing import Any
 
 from cortex_rec.evaluation import charts, ranker_charts
 from cortex_rec.evaluation.evaluate import MAIN_K
-from cortex_rec.evaluation.influence import RETRIEVERS
+from cortex_rec.evaluation.influence import REST, RETRIEVERS
 from cortex_rec.evaluation.report_parts import figure, section, table
 from cortex_rec.evaluation.summary import interval, number, percent
 
@@ -26,6 +26,7 @@ _GROUPS = {
     "coupon": "coupons that the user was sent",
     "day": "the calendar",
     RETRIEVERS: "the retrievers' scores and ranks",
+    REST: "the neural part, as a whole",
 }
 
 
