@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from cortex_rec.arrays import F32, Ragged, pointers
 from cortex_rec.config import Neural as NeuralConfig
@@ -104,6 +105,16 @@ def test_no_bit_of_a_score_depends_on_how_many_candidates_there_are_or_in_which_
         chosen = np.random.default_rng(count).permutation(ITEMS)[:count]
         some = replace(matrix, lists=Ragged(np.array([0, count]), matrix.lists.item[chosen]), values=matrix.values[chosen])
         assert ranker.score(some).tobytes() == scores[chosen].tobytes()
+
+
+def test_no_bit_of_a_score_depends_on_how_many_threads_the_matrix_products_may_use() -> None:
+    lists = big_lists([ITEMS])
+    _, ranker = network_and_ranker(lists, NeuralConfig(pieces=1_000))  # a product so wide that it is divided among threads
+    scores = []
+    for threads in (1, 2, 4):
+        with threadpool_limits(limits=threads, user_api="blas"):
+            scores.append(ranker.score(lists.matrix).tobytes())
+    assert scores[0] == scores[1] == scores[2]
 
 
 def test_a_list_scores_alone_as_among_others_bit_for_bit() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from cortex_rec.arrays import F32, I32, Array, Bool, load_arrays, save_arrays, vars_of
 from cortex_rec.config import Ranking
@@ -25,6 +26,8 @@ from cortex_rec.ranking.training import TrainingLists, bought, column, informati
 BLOCK: Final = 64
 #: What is told of how an item was bought: see `habits`.
 HABITS: Final = 6
+# Several threads sum a product in another order than one does, and wait for each other longer than such small ones take.
+_blas: Final = ThreadpoolController().select(user_api="blas")
 _ARRAYS: Final = "neural.safetensors"
 _NAMES: Final = "neural.json"
 
@@ -73,12 +76,13 @@ class Neural:
         """(n,) float32 logits of a softmax over a list; a feature that the matrix lacks counts as missing."""
         values, lists = matrix.columns(self.features), matrix.lists
         scores = np.zeros(len(values), np.float32)
-        for i in np.flatnonzero(np.diff(lists.pointer)):
-            memory = self._memory(matrix, int(i))
-            for start in range(lists.pointer[i], lists.pointer[i + 1], BLOCK):
-                rows = slice(start, min(start + BLOCK, lists.pointer[i + 1]))
-                items = _filled(lists.item[rows])
-                scores[rows] = self._block(_filled(values[rows]), items, matrix.vectors[items], memory)[: rows.stop - start]
+        with _blas.limit(limits=1):
+            for i in np.flatnonzero(np.diff(lists.pointer)):
+                memory = self._memory(matrix, int(i))
+                for start in range(lists.pointer[i], lists.pointer[i + 1], BLOCK):
+                    rows = slice(start, min(start + BLOCK, lists.pointer[i + 1]))
+                    items = _filled(lists.item[rows])
+                    scores[rows] = self._block(_filled(values[rows]), items, matrix.vectors[items], memory)[: rows.stop - start]
         return scores
 
     def importances(self) -> list[tuple[str, float]]:
