@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from cortex_rec import columns
-from cortex_rec.arrays import I32, I64, NO_ROW, load_arrays, save_arrays, vars_of
+from cortex_rec.arrays import I32, I64, NO_ROW, Bool, load_arrays, save_arrays, vars_of
 from cortex_rec.ids import IdMap
 
 #: Item attributes that group items, widest first.
@@ -85,8 +85,37 @@ class Promotions:
 
     def active(self, as_of: int) -> "Promotions":
         """The offers that run at the moment `as_of`."""
-        mask = (self.start <= as_of) & (as_of < self.end)
-        return Promotions(self.item[mask], self.store[mask], self.start[mask], self.end[mask], self.display[mask], self.mailer[mask])
+        return self._keep((self.start <= as_of) & (as_of < self.end))
+
+    def overlapping(self, start: int, end: int) -> "Promotions":
+        """The offers that hold at some moment of [start, end)."""
+        return self._keep((self.start < end) & (self.end > start))
+
+    def covering(self, store: I32, item: I32, time: I64, n_items: int) -> I64:
+        """(n,) int64 the offer of each item in each store at each time, else one that holds in every store, else -1.
+
+        Where several hold at once in one store, it is the one that started last.
+        """
+        if self.empty or len(item) == 0:
+            return np.full(len(item), NO_ROW, np.int64)
+        # One number that ascends by store, item and start; what started before all the times may as well have started at the first.
+        first = int(time.min())
+        span = max(int(time.max()), int(self.start.max())) - first + 1
+        key = ((self.store.astype(np.int64) + 1) * n_items + self.item) * span + np.maximum(self.start - first, 0)
+        order = np.argsort(key, kind="stable")
+        key = key[order]
+
+        def latest(of_store: I64) -> I64:
+            wanted = (of_store * n_items + item) * span
+            at = np.maximum(np.searchsorted(key, wanted + (time - first), side="right") - 1, 0)
+            holds = (key[at] >= wanted) & (key[at] <= wanted + (time - first)) & (time < self.end[order[at]])
+            return np.where(holds, order[at], NO_ROW)
+
+        local = latest(store.astype(np.int64) + 1)
+        return np.where((local >= 0) & (store >= 0), local, latest(np.zeros(len(item), np.int64)))
+
+    def _keep(self, mask: Bool) -> "Promotions":
+        return Promotions(**{name: array[mask] for name, array in vars_of(self).items()})
 
     def save(self, path: Path) -> None:
         save_arrays(path, vars_of(self))

@@ -14,7 +14,9 @@ from cortex_rec.coupons import Coupons
 from cortex_rec.encoding import Encoded
 from cortex_rec.errors import EmptyTrainingSetError
 from cortex_rec.features import statistics as item_statistics
+from cortex_rec.features import uplift as offer_uplift
 from cortex_rec.features.statistics import Statistics
+from cortex_rec.features.uplift import Uplift
 from cortex_rec.retrieval import union as retrieval
 from cortex_rec.retrieval.graph import Graph
 from cortex_rec.retrieval.protocol import Evidence
@@ -30,6 +32,7 @@ class Snapshot:
     as_of: int
     statistics: Statistics
     promotions: Promotions
+    uplift: Uplift
     coupons: Coupons
     union: Union
 
@@ -46,6 +49,7 @@ class Snapshot:
         save_arrays(folder / "snapshot.safetensors", {"as_of": np.array([self.as_of])})
         self.statistics.save(folder / "statistics.safetensors")
         self.promotions.save(folder / "promotions.safetensors")
+        self.uplift.save(folder / "uplift.safetensors")
         self.coupons.save(folder / "coupons.safetensors")
         (folder / "retrieval").mkdir()
         self.union.save(folder / "retrieval")
@@ -57,6 +61,7 @@ class Snapshot:
             int(load_arrays(folder / "snapshot.safetensors")["as_of"][0]),
             Statistics.load(folder / "statistics.safetensors"),
             Promotions.load(folder / "promotions.safetensors"),
+            Uplift.load(folder / "uplift.safetensors"),
             Coupons.load(folder / "coupons.safetensors"),
             Union.load(folder / "retrieval"),
         )
@@ -84,10 +89,10 @@ def fit(encoded: Encoded, text: F32, config: Config, *, as_of: int, start: Snaps
         raise EmptyTrainingSetError(
             f"interactions: nothing was bought before {day_of(as_of)}. Ask for fewer training windows or a later `windows.end`."
         )
-    statistics = item_statistics.fit(
-        histories, encoded.catalogue.codes["subcategory"], len(encoded.items), len(encoded.stores), as_of=as_of
-    )
+    subcategory, n_items = encoded.catalogue.codes["subcategory"], len(encoded.items)
+    statistics = item_statistics.fit(histories, subcategory, n_items, len(encoded.stores), as_of=as_of)
+    uplift = offer_uplift.fit(histories, encoded.promotions, subcategory, n_items, as_of=as_of)
     promotions = encoded.promotions.active(as_of)
     evidence = Evidence(histories, statistics, encoded.catalogue, promotions, text, as_of, config.seed)
     fitted = retrieval.fit(evidence, config.retrieval, start=None if start is None else start.union)
-    return Snapshot(as_of, statistics, promotions, encoded.coupons.active(as_of, len(encoded.items)), fitted)
+    return Snapshot(as_of, statistics, promotions, uplift, encoded.coupons.active(as_of, n_items), fitted)

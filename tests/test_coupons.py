@@ -44,7 +44,7 @@ def test_a_user_has_the_coupons_of_the_running_campaigns_that_it_was_sent() -> N
     assert found["coupon_days_left"].tolist() == [4, 2, NAN, 2, 4, 4, NAN, NAN]
     # Spring has coupons for both kinds of fruit, tea for one; d has no subcategory.
     assert found["coupon_subcategory_items"].tolist() == [3, 3, 0, 0, 2, 2, 0, 0]
-    assert found["user_campaigns"].tolist() == [2] * 4 + [1] * 4
+    assert found["coupon_campaigns"].tolist() == [2] * 4 + [1] * 4
 
 
 def test_a_campaign_holds_from_its_start_up_to_its_end() -> None:
@@ -56,7 +56,7 @@ def test_a_campaign_holds_from_its_start_up_to_its_end() -> None:
 def test_who_was_sent_nothing_and_who_is_unknown_has_no_coupon() -> None:
     asked = queries(bought("u0", "a", 1), day=20, users=(1, NO_ROW))
     found = coupons.features(asked, LISTS, made(SENT[0]).active(moment(20), 4), CATALOGUE)
-    assert found["user_campaigns"].tolist() == [0] * 8
+    assert found["coupon_campaigns"].tolist() == [0] * 8
     assert found["coupon_count"].tolist() == [0] * 8
     assert np.isnan(found["coupon_days_left"]).all()
 

@@ -9,7 +9,7 @@ from purchases import bought, histories, ids, moment, queries
 
 from cortex_rec.arrays import F32, NO_ROW, Ragged
 from cortex_rec.catalogue import Catalogue, Promotions
-from cortex_rec.features import item, pair, statistics, user
+from cortex_rec.features import item, pair, statistics, taste, user
 from cortex_rec.features.statistics import Statistics
 
 NAN = pytest.approx(float("nan"), nan_ok=True)
@@ -88,6 +88,28 @@ def test_the_groups_of_an_item_speak_for_items_that_were_never_bought() -> None:
     assert found["subcategory_since_last"][:2].tolist() == [10, 10]
     assert found["subcategory_gap"][:2].tolist() == [10, 10]
     assert found["subcategory_own_share"][:2].tolist() == [1, 0]
+
+
+def test_taste_is_the_brands_share_and_the_price_level_of_what_the_user_buys_there() -> None:
+    found = taste.features(queries(*ROWS, day=20), LISTS, CATALOGUE, counts(*ROWS))
+    apples, bananas = 2 ** (-20 / 90) + 2 ** (-10 / 90) + 2 ** (-6 / 90), 2 ** (-10 / 90)
+    own = apples / (apples + bananas)
+    assert found["taste_brand_in_subcategory"].tolist() == rounded(np.array([own, 1 - own, *[np.nan] * 4, 1, np.nan]))
+    assert found["taste_brand_in_category"].tolist() == rounded(found["taste_brand_in_subcategory"])
+    # u0 pays 3 for apples and 4 for bananas; apples were 5 in the last week, which bananas were not sold in.
+    paid = (3 * apples + 4 * bananas) / (apples + bananas)
+    assert found["taste_price"][:4].tolist() == rounded(np.array([3 / paid, 4 / paid, np.nan, np.nan]))
+    assert found["taste_price_to_cheapest"][:4].tolist() == rounded(np.array([5 / 3, np.nan, np.nan, np.nan]))
+    assert found["taste_price_to_dearest"][:4].tolist() == rounded(np.array([5 / 4, np.nan, np.nan, np.nan]))
+
+
+def test_a_user_who_bought_nothing_and_a_shop_without_prices_show_no_taste() -> None:
+    stranger = taste.features(queries(*ROWS, day=20, users=(NO_ROW, NO_ROW)), LISTS, CATALOGUE, counts(*ROWS))
+    assert all(np.isnan(values).all() for values in stranger.values())
+    bare = (bought("u0", "a", 0), bought("u0", "b", 10))
+    found = taste.features(queries(*bare, day=20), LISTS, CATALOGUE, counts(*bare))
+    assert np.isfinite(found["taste_brand_in_subcategory"][:2]).all()
+    assert all(np.isnan(found[name]).all() for name in found if "price" in name)
 
 
 def test_a_user_is_known_by_baskets_rhythm_and_taste_for_the_known() -> None:

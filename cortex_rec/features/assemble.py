@@ -7,7 +7,7 @@ import numpy as np
 
 from cortex_rec.arrays import F32, Ragged
 from cortex_rec.catalogue import Catalogue
-from cortex_rec.features import coupons, item, pair, user
+from cortex_rec.features import coupons, item, pair, taste, uplift, user
 from cortex_rec.features.recent import Recent, recent
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval.union import Candidates
@@ -62,13 +62,16 @@ def assemble(queries: Queries, candidates: Candidates, snapshot: Snapshot, catal
     """
     lists, statistics = candidates.lists, snapshot.statistics
     retrievers = snapshot.union.names
+    offers = item.on_offer(queries, lists, snapshot.promotions, len(statistics.store_total))
     columns = {
         **pair.item_features(queries, lists, statistics),
         **pair.group_features(queries, lists, catalogue),
+        **taste.features(queries, lists, catalogue, statistics),
         **user.features(queries, lists, statistics),
         **item.features(lists, statistics),
         **item.in_store(queries, lists, statistics),
-        **item.on_offer(queries, lists, snapshot.promotions, len(statistics.store_total)),
+        **offers,
+        **uplift.features(lists, snapshot.uplift, offers),
         **item.calendar(queries, lists),
         **coupons.features(queries, lists, snapshot.coupons, catalogue),
         **{f"{name}_score": candidates.scores[:, i] for i, name in enumerate(retrievers)},

@@ -34,6 +34,6 @@ def features(queries: Queries, lists: Ragged, coupons: Coupons, catalogue: Catal
         "coupon_count": sums(candidate, for_item, n),
         "coupon_days_left": np.where(np.isinf(left), np.nan, left),
         "coupon_subcategory_items": sums(candidate, for_group, n),
-        "user_campaigns": sent[lists.owner],
+        "coupon_campaigns": sent[lists.owner],
     }
     return {name: values.astype(np.float32) for name, values in columns.items()}
