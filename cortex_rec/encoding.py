@@ -13,11 +13,12 @@ from cortex_rec.dataset import Dataset
 from cortex_rec.errors import EmptyTrainingSetError
 from cortex_rec.histories import Histories, from_interactions
 from cortex_rec.ids import IdMap
+from cortex_rec.people import People
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Id maps, purchase histories, catalogue, offers and coupons.
+    """Id maps, purchase histories, catalogue, offers, coupons and people.
 
     Parameters
     ----------
@@ -27,7 +28,7 @@ class Encoded:
         All purchases, by user.
     catalogue, promotions
         By item row.
-    coupons
+    coupons, people
         By user row.
     """
 
@@ -38,6 +39,7 @@ class Encoded:
     catalogue: Catalogue
     promotions: Promotions
     coupons: Coupons
+    people: People
 
     def save(self, folder: Path) -> None:
         for name in ("users", "items", "stores"):
@@ -46,6 +48,7 @@ class Encoded:
         self.catalogue.save(folder / "catalogue.parquet")
         self.promotions.save(folder / "promotions.safetensors")
         self.coupons.save(folder / "coupons.safetensors")
+        self.people.save(folder / "people.safetensors")
 
     @classmethod
     def load(cls, folder: Path) -> "Encoded":
@@ -57,6 +60,7 @@ class Encoded:
             Catalogue.load(folder / "catalogue.parquet"),
             Promotions.load(folder / "promotions.safetensors"),
             Coupons.load(folder / "coupons.safetensors"),
+            People.load(folder / "people.safetensors"),
         )
 
 
@@ -86,4 +90,5 @@ def encode(dataset: Dataset) -> Encoded:
         catalogue,
         Promotions.of(dataset.promotions, items, stores),
         Coupons.of(dataset.campaigns, dataset.coupons, users, items, catalogue.codes[columns.SUBCATEGORY]),
+        People.of(dataset.users, users),
     )

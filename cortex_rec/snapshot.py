@@ -1,4 +1,4 @@
-"""What the shop knows at one moment: item statistics, running offers and coupons, retrievers. A release serves the latest one."""
+"""What the shop knows at one moment: people, item statistics, running offers and coupons, retrievers. A release serves the latest one."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +17,7 @@ from cortex_rec.features import statistics as item_statistics
 from cortex_rec.features import uplift as offer_uplift
 from cortex_rec.features.statistics import Statistics
 from cortex_rec.features.uplift import Uplift
+from cortex_rec.people import People
 from cortex_rec.retrieval import union as retrieval
 from cortex_rec.retrieval.graph import Graph
 from cortex_rec.retrieval.protocol import Evidence
@@ -34,6 +35,7 @@ class Snapshot:
     promotions: Promotions
     uplift: Uplift
     coupons: Coupons
+    people: People
     union: Union
 
     @cached_property
@@ -51,6 +53,7 @@ class Snapshot:
         self.promotions.save(folder / "promotions.safetensors")
         self.uplift.save(folder / "uplift.safetensors")
         self.coupons.save(folder / "coupons.safetensors")
+        self.people.save(folder / "people.safetensors")
         (folder / "retrieval").mkdir()
         self.union.save(folder / "retrieval")
 
@@ -63,6 +66,7 @@ class Snapshot:
             Promotions.load(folder / "promotions.safetensors"),
             Uplift.load(folder / "uplift.safetensors"),
             Coupons.load(folder / "coupons.safetensors"),
+            People.load(folder / "people.safetensors"),
             Union.load(folder / "retrieval"),
         )
 
@@ -95,4 +99,4 @@ def fit(encoded: Encoded, text: F32, config: Config, *, as_of: int, start: Snaps
     promotions = encoded.promotions.active(as_of)
     evidence = Evidence(histories, statistics, encoded.catalogue, promotions, text, as_of, config.seed)
     fitted = retrieval.fit(evidence, config.retrieval, start=None if start is None else start.union)
-    return Snapshot(as_of, statistics, promotions, uplift, encoded.coupons.active(as_of, n_items), fitted)
+    return Snapshot(as_of, statistics, promotions, uplift, encoded.coupons.active(as_of, n_items), encoded.people, fitted)

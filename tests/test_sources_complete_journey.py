@@ -55,12 +55,12 @@ def test_price_and_discount_of_a_line_can_be_checked_by_hand(raw: pl.DataFrame, 
 
 def test_promotions_are_whole_weeks_around_the_windows_of_the_run(year: Dataset) -> None:
     starts = year.promotions["start"].unique().sort().to_list()
-    assert starts == [datetime(2017, 10, 30) + timedelta(weeks=i) for i in range(9)]
+    assert starts == [datetime(2017, 9, 25) + timedelta(weeks=i) for i in range(14)]
     assert ((year.promotions["end"] - year.promotions["start"]) == timedelta(days=7)).all()
     earlier = sources.read(CompleteJourneySource(household_stride=50), Windows(end=datetime(2017, 12, 4), training=1))
     weeks = earlier.promotions["start"].unique().sort().to_list()
-    # One training window, three to look back, the test window within them, and the week after its end.
-    assert weeks == [datetime(2017, 11, 6) + timedelta(weeks=i) for i in range(5)]
+    # One training window, eight to look back, the test window within them, and the week after its end.
+    assert weeks == [datetime(2017, 10, 2) + timedelta(weeks=i) for i in range(10)]
 
 
 def test_campaigns_hold_for_their_households_through_their_last_day(year: Dataset) -> None:

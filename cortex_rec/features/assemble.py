@@ -7,7 +7,7 @@ import numpy as np
 
 from cortex_rec.arrays import F32, Ragged
 from cortex_rec.catalogue import Catalogue
-from cortex_rec.features import coupons, item, pair, taste, uplift, user
+from cortex_rec.features import coupons, item, pair, person, taste, uplift, user
 from cortex_rec.features.recent import Recent, recent
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval.union import Candidates
@@ -68,6 +68,7 @@ def assemble(queries: Queries, candidates: Candidates, snapshot: Snapshot, catal
         **pair.group_features(queries, lists, catalogue),
         **taste.features(queries, lists, catalogue, statistics),
         **user.features(queries, lists, statistics),
+        **person.features(queries, lists, snapshot.people),
         **item.features(lists, statistics),
         **item.in_store(queries, lists, statistics),
         **offers,

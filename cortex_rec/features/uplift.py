@@ -12,7 +12,7 @@ from cortex_rec.catalogue import Promotions
 from cortex_rec.histories import Histories
 
 #: How far back offers and sales are looked at.
-SPAN: Final = 13 * 7 * DAY
+SPAN: Final = 8 * 7 * DAY
 WEEK: Final = 7 * DAY
 #: An item's lift is held towards its subcategory's by this many lines, that towards everything's by as many as below.
 _ITEM_PRIOR: Final = 3.0
