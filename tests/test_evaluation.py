@@ -19,7 +19,7 @@ from rich.console import Console
 
 from cortex_rec.arrays import F64
 from cortex_rec.config import Evaluation
-from cortex_rec.evaluation import beyond_accuracy, candidates, report, significance, slices, summary
+from cortex_rec.evaluation import beyond_accuracy, candidates, ranker_charts, report, significance, slices, summary
 from cortex_rec.evaluation.evaluate import evaluate
 
 CONFIG = Evaluation(cutoffs=(1, 5), bootstrap_samples=200)
@@ -261,6 +261,16 @@ def test_the_page_says_what_the_first_ten_promise_and_what_was_kept(result: dict
     told = "Of the 1,234 candidates that were given 50 to 100\N{NO-BREAK SPACE}%, 60\N{NO-BREAK SPACE}% were bought"
     assert told in report.render(often, HEADER)
     assert "Of the" not in page.split("Can the probabilities be believed?")[1].split("</p>")[0], "five candidates are no example"
+
+
+def test_the_reliability_plot_reaches_down_to_its_smallest_probability() -> None:
+    def drawn(predicted: float) -> str:
+        return ranker_charts.reliability([{"candidates": 98_400, "predicted": predicted, "bought": 0.01, "low": 0.0, "high": 0.02}])
+
+    assert "98k" in drawn(0.01)
+    assert "0.001 %" not in drawn(0.01)
+    assert "0.001 %" in drawn(7e-5)
+    assert "1e-05 %" not in drawn(1e-12)
 
 
 def test_the_page_needs_nothing_from_outside_and_follows_the_theme(result: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Plots of the ranker itself: how true its probabilities are, and which features move its scores."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from cortex_rec.evaluation.charts import COLOURS, NARROW, SETTINGS, canvas, rows_of, svg, value_axis
 
-#: What the axes of the reliability plot begin with at the least: 0.01 %.
-_FLOOR = 1e-4
+#: Powers of ten that the axes of the reliability plot begin with at the most and at the least: 0.01 % and 0.0001 %.
+_FLOORS = (-4, -6)
 
 
 @dataclass(frozen=True)
@@ -35,21 +36,23 @@ def reliability(curve: Sequence[Mapping[str, Any]]) -> str:
     figure, axes = canvas(3.7, NARROW)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.plot([_FLOOR, 1], [_FLOOR, 1], color=COLOURS["muted"], linewidth=1, linestyle=(0, (4, 3)))
+    decades = range(_floor(curve), 1)
+    floor = 10.0 ** decades[0]
+    axes.plot([floor, 1], [floor, 1], color=COLOURS["muted"], linewidth=1, linestyle=(0, (4, 3)))
     axes.text(0.35, 0.52, "exactly as promised", color=COLOURS["muted"], fontsize=8.5, ha="right", va="bottom")
-    for step in curve:
-        x, y, low, high = (max(step[name] or 0.0, _FLOOR) for name in ("predicted", "bought", "low", "high"))
+    for place, step in enumerate(curve):
+        x, y, low, high = (max(step[name] or 0.0, floor) for name in ("predicted", "bought", "low", "high"))
         axes.plot([x, x], [low, high], color=COLOURS["system"], linewidth=1.6, solid_capstyle="butt")
         axes.plot([x], [y], color=COLOURS["system"], marker="o", markersize=6, clip_on=False, zorder=3)
-        axes.text(x, _FLOOR * 0.80, _short(step["candidates"]), color=COLOURS["muted"], fontsize=7, ha="center", va="top")
-    axes.text(_FLOOR * 0.93, _FLOOR * 0.80, "candidates", color=COLOURS["muted"], fontsize=7, ha="right", va="top")
+        _below(axes, x, floor, _short(step["candidates"]), row=place % 2, side="center")
+    _below(axes, floor * 0.93, floor, "candidates", row=1, side="right")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(FixedLocator([1e-4, 1e-3, 1e-2, 1e-1, 1]))
+        axis.set_major_locator(FixedLocator([10.0**decade for decade in decades]))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
-    axes.tick_params(axis="x", pad=16)
-    axes.set_xlim(_FLOOR, 1)
-    axes.set_ylim(_FLOOR, 1)
+    axes.tick_params(axis="x", pad=22)
+    axes.set_xlim(floor, 1)
+    axes.set_ylim(floor, 1)
     axes.set_xlabel("probability that was given")
     axes.set_ylabel("share that was bought")
     axes.grid()
@@ -80,6 +83,28 @@ def pushes(features: Sequence[Moved]) -> str:
     _head(signs, bands - 0.5, "large values", "right")
     _head(signs, bands + 0.9, "none", "center")
     return svg(figure)
+
+
+def _below(axes: Axes, x: float, y: float, text: str, *, row: int, side: str) -> None:
+    """A small text under the axis, in one of two rows, so that neighbours do not touch."""
+    axes.annotate(
+        text,
+        (x, y),
+        (0, -3 - 8 * row),
+        textcoords="offset points",
+        color=COLOURS["muted"],
+        fontsize=7,
+        ha=side,
+        va="top",
+        annotation_clip=False,
+    )
+
+
+def _floor(curve: Sequence[Mapping[str, Any]]) -> int:
+    """The power of ten below the smallest value that is drawn, with room for what is written at it."""
+    drawn = [step[name] for step in curve for name in ("predicted", "bought") if step[name]]
+    most, least = _FLOORS
+    return max(least, min(most, math.floor(math.log10(min(drawn, default=1.0)) - 0.15)))
 
 
 def _push(axes: Axes, place: int, feature: Moved) -> None:
