@@ -177,6 +177,16 @@ def test_the_weights_of_the_epoch_that_is_best_on_other_users_are_kept(monkeypat
     assert not np.array_equal(seen[1], seen[2])
 
 
+def test_a_feature_that_only_tells_windows_apart_is_not_read() -> None:
+    def with_week(seed: int) -> TrainingLists:
+        matrix = small_lists(seed).matrix
+        values = np.concatenate([matrix.values, np.full((len(matrix.values), 1), seed, np.float32)], axis=1)
+        return replace(small_lists(seed), matrix=replace(matrix, names=(*matrix.names, "week"), values=values))
+
+    config = Ranking(neural=SMALL.model_copy(update={"epochs": 1}))
+    assert neural.fit([with_week(0), with_week(1)], config, seed=7, threads=1).features == small().features
+
+
 def test_another_seed_gives_another_ranker() -> None:
     other = neural.fit([small_lists(0)], CONFIG, seed=8, threads=1)
     matrix = small_lists(2).matrix

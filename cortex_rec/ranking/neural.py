@@ -205,7 +205,9 @@ def fit(
         raise EmptyTrainingSetError(
             "ranker: no list of any training window has a bought candidate and another. Raise the retrievers' `n` or use more windows."
         )
-    features, own = informative(lists), config.neural
+    # A value that all of a window share tells windows apart, and none of these will come again.
+    within = {name for each in lists for name in informative([each])}
+    features, own = tuple(name for name in informative(lists) if name in within), config.neural
     pieces = piecewise.fit((column(lists, name) for name in features), bought(lists), own.pieces)
     weights = neural_training.train(lists, validation, features, pieces, own, seed=seed, threads=threads)
     return Neural(features, pieces, own.history, weights)
