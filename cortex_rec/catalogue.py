@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from cortex_rec import columns
-from cortex_rec.arrays import I32, I64, NO_ROW, Bool, load_arrays, save_arrays, vars_of
+from cortex_rec.arrays import F32, I32, I64, NO_ROW, Bool, find, load_arrays, save_arrays, vars_of
 from cortex_rec.ids import IdMap
 
 #: Item attributes that group items, widest first.
@@ -66,6 +66,35 @@ class Catalogue:
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where offers hold, looked up once for all requests.
+
+    Parameters
+    ----------
+    width
+        One more than the largest item row on offer.
+    key, offer
+        Ascending int64 `(store + 1) * width + item`, and the position of the offer; store -1 is every store.
+    stores, mailed
+        (width,) float32 in how many stores an item is on offer and in the mailer, infinite for every store.
+    """
+
+    width: int
+    key: I64
+    offer: I64
+    stores: F32
+    mailed: F32
+
+    def find(self, store: I32, item: I32) -> I64:
+        """(n,) int64 position of the offer of each item in each store, else of one that holds in every store, else -1."""
+        known = item < self.width
+        everywhere = find(self.key, np.where(known, item, NO_ROW))
+        local = find(self.key, np.where(known, (store.astype(np.int64) + 1) * self.width + item, NO_ROW))
+        at = np.where(local >= 0, local, everywhere)
+        return np.where(at >= 0, self.offer[at], NO_ROW)
+
+
+@dataclass(frozen=True)
 class Promotions:
     """Offers sorted by start: an item in a store (-1: every store) in [start, end), in a display or a mailer.
 
@@ -82,6 +111,15 @@ class Promotions:
     @cached_property
     def empty(self) -> bool:
         return len(self.item) == 0
+
+    @cached_property
+    def places(self) -> Places:
+        """The offers by store and item, whenever they hold."""
+        width = int(self.item.max(initial=NO_ROW)) + 1
+        key = (self.store.astype(np.int64) + 1) * width + self.item
+        order = np.argsort(key, kind="stable")
+        stores, mailed = (self._stores(mask, width) for mask in (np.ones(len(self.item), bool), self.mailer > 0))
+        return Places(width, key[order], order, stores, mailed)
 
     def active(self, as_of: int) -> "Promotions":
         """The offers that run at the moment `as_of`."""
@@ -113,6 +151,12 @@ class Promotions:
 
         local = latest(store.astype(np.int64) + 1)
         return np.where((local >= 0) & (store >= 0), local, latest(np.zeros(len(item), np.int64)))
+
+    def _stores(self, mask: Bool, width: int) -> F32:
+        item, store = self.item[mask], self.store[mask]
+        count = np.bincount(item[store >= 0], minlength=width).astype(np.float32)
+        count[item[store < 0]] = np.inf
+        return count
 
     def _keep(self, mask: Bool) -> "Promotions":
         return Promotions(**{name: array[mask] for name, array in vars_of(self).items()})

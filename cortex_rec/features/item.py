@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from cortex_rec.arrays import F32, Array, Bool, Ragged, find
+from cortex_rec.arrays import F32, I32, Array, Ragged
 from cortex_rec.catalogue import Promotions
 from cortex_rec.features.statistics import Statistics
 from cortex_rec.queries import Queries
@@ -60,20 +60,14 @@ def on_offer(queries: Queries, lists: Ragged, promotions: Promotions, n_stores: 
     """Display and mailer of the week in the user's store, and in what share of the stores it is on offer; absent without promotions."""
     if promotions.empty:
         return {}
-    n = queries.n_items
-    key = (promotions.store.astype(np.int64) + 1) * n + promotions.item
-    order = np.argsort(key, kind="stable")
-    key, display, mailer = key[order], promotions.display[order], promotions.mailer[order]
-    local = find(key, (queries.store[lists.owner].astype(np.int64) + 1) * n + lists.item)
-    here = np.where(local >= 0, local, find(key, lists.item))
-    stores = _stores(promotions, np.ones(len(promotions.item), bool), n, n_stores)
-    mailed = _stores(promotions, promotions.mailer > 0, n, n_stores)
+    places = promotions.places
+    here = places.find(queries.store[lists.owner], lists.item)
     return {
-        "offer_display": np.where(here >= 0, display[here], 0).astype(np.float32),
-        "offer_mailer": np.where(here >= 0, mailer[here], 0).astype(np.float32),
+        "offer_display": np.where(here >= 0, promotions.display[here], 0).astype(np.float32),
+        "offer_mailer": np.where(here >= 0, promotions.mailer[here], 0).astype(np.float32),
         "offer_here": (here >= 0).astype(np.float32),
-        "offer_stores": stores[lists.item],
-        "offer_mailed_stores": mailed[lists.item],
+        "offer_stores": _share(places.stores, lists.item, n_stores),
+        "offer_mailed_stores": _share(places.mailed, lists.item, n_stores),
     }
 
 
@@ -83,9 +77,8 @@ def calendar(queries: Queries, lists: Ragged) -> dict[str, F32]:
     return {"day_of_month": np.full(len(lists.item), day, np.float32)}
 
 
-def _stores(promotions: Promotions, mask: Bool, n_items: int, n_stores: int) -> F32:
-    """(n_items,) float32 share of the stores in which some of the offers hold; an offer without a store holds in all."""
-    item, store = promotions.item[mask], promotions.store[mask]
-    share = np.bincount(item[store >= 0], minlength=n_items).astype(np.float32) / np.float32(max(n_stores, 1))
-    share[item[store < 0]] = 1
+def _share(stores: F32, item: I32, n_stores: int) -> F32:
+    """(n,) float32 share of the stores that the offers of an item hold in, 0 for an item that no offer names."""
+    named = np.where(item < len(stores), stores[np.minimum(item, len(stores) - 1)], np.float32(0))
+    share: F32 = np.minimum(named / np.float32(max(n_stores, 1)), np.float32(1))
     return share
