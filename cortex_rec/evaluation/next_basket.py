@@ -38,10 +38,10 @@ class TifuKnn:
     """
 
     group_size: int = 7
-    within_group: float = 0.9
+    within_group: float = 0.95
     across_groups: float = 0.7
-    k: int = 300
-    own: float = 0.7
+    k: int = 25
+    own: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class UpCf:
 
     recency: int = 25
     locality: float = 5
-    asymmetry: float = 0.25
+    asymmetry: float = 0.75
 
 
 def personal_frequency(histories: Histories, users: I32, *, as_of: int, n: int) -> Ragged:
