@@ -175,9 +175,10 @@ class Retrieval(Section):
 
 
 class LambdaRank(Section):
-    """LightGBM with a ranking objective."""
+    """LightGBM with ranking objectives, whose scores are added."""
 
-    #: at most; no more are added when `patience` of them have not bettered NDCG@10 on the users kept apart
+    objectives: tuple[Literal["lambdarank", "rank_xendcg"], ...] = Field(default=("lambdarank", "rank_xendcg"), min_length=1)
+    #: of each objective, at most; no more are added when `patience` of them have not bettered NDCG@10 on the users kept apart
     trees: int = Field(default=300, ge=1)
     patience: int = Field(default=60, ge=1)
     leaves: int = Field(default=31, ge=2)

@@ -38,7 +38,8 @@ class Served:
 
 def environment(releases: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("BENTOML_", "CORTEX_REC_", "PROMETHEUS_"))}
-    return kept | {"CORTEX_REC_RELEASES": str(releases), "CORTEX_REC_CACHE": str(releases.parent / "compiled"), "BENTOML_DO_NOT_TRACK": "True"}
+    ours = {"CORTEX_REC_RELEASES": str(releases), "CORTEX_REC_CACHE": str(releases.parent / "compiled")}
+    return kept | ours | {"BENTOML_DO_NOT_TRACK": "True"}
 
 
 def command(port: int) -> list[str]:

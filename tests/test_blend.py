@@ -10,10 +10,9 @@ from cortex_rec.config import Blend as BlendConfig
 from cortex_rec.config import CompleteJourneySource, Config, LambdaRank, Neural, Ranking
 from cortex_rec.errors import ArtifactError
 from cortex_rec.ranking import blend, rankers
-from cortex_rec.ranking.blend import spread
 from cortex_rec.ranking.protocol import Ranker
 from cortex_rec.ranking.rankers import REGISTRY, Calibrated
-from cortex_rec.ranking.training import TrainingLists
+from cortex_rec.ranking.training import TrainingLists, spread
 from cortex_rec.testing.ranker_contract import RankerContract, small_lists
 
 TREES = LambdaRank(trees=15, leaves=7, min_rows_in_leaf=10)
@@ -31,16 +30,15 @@ def test_each_part_weighs_its_share_on_one_scale(share: float) -> None:
     config = SMALL.model_copy(update={"blend": BlendConfig(neural=share)})
     fitted = blend.fit([small_lists(0)], config, validation=[small_lists(1)], seed=7, threads=1)
     apart = small_lists(1)
-    trees, network = (part.score(apart.matrix) / spread(part, [apart]) for part in (fitted.trees, fitted.neural))
+    scores = [part.score(apart.matrix) for part in (fitted.trees, fitted.neural)]
+    trees, network = (each / spread([each], [apart]) for each in scores)
     assert np.allclose(fitted.score(apart.matrix), (1 - share) * trees + share * network, atol=1e-5)
 
 
 def test_the_spread_is_that_within_the_lists() -> None:
-    class Level:
-        def score(self, matrix: object) -> np.ndarray:
-            return np.repeat(np.arange(60, dtype=np.float32) * 100, 12) + np.tile(np.array([-1, 1], np.float32), 360)
-
-    assert spread(Level(), [small_lists(0)]) == pytest.approx(1)  # type: ignore[arg-type]
+    level = np.repeat(np.arange(60, dtype=np.float32) * 100, 12)
+    assert spread([level + np.tile(np.array([-2, 2], np.float32), 360)], [small_lists(0)]) == pytest.approx(2)
+    assert spread([level], [small_lists(0)]) == 1
 
 
 @pytest.mark.parametrize("kind", list(REGISTRY))

@@ -21,7 +21,7 @@ from cortex_rec.queries import ask
 from cortex_rec.ranking import lambdarank
 from cortex_rec.ranking.lambdarank import LambdaRank
 from cortex_rec.ranking.protocol import Ranker
-from cortex_rec.ranking.training import TrainingLists, _of_users, build, groups, held_out, sample, sampled
+from cortex_rec.ranking.training import TrainingLists, _of_users, build, groups, held_out, sample, sampled, spread
 from cortex_rec.splits import Window, truth
 from cortex_rec.testing.evidence import AS_OF, unit_vectors
 from cortex_rec.testing.ranker_contract import RankerContract, small_lists
@@ -90,7 +90,7 @@ def test_windows_may_have_features_in_another_order_or_lack_some() -> None:
     names, values = other.matrix.names, other.matrix.values
     turned = with_columns(other, names[::-1], values[:, ::-1])
     straight, mixed = (lambdarank.fit([one, each], CONFIG, seed=7, threads=1) for each in (other, turned))
-    assert mixed.booster.model_to_string() == straight.booster.model_to_string()
+    assert all(mixed.boosters[name].model_to_string() == straight.boosters[name].model_to_string() for name in straight.boosters)
     fewer = with_columns(other, names[:1], values[:, :1])
     assert lambdarank.fit([one, fewer], CONFIG, seed=7, threads=1).features == names
 
@@ -134,27 +134,38 @@ def test_compiled_trees_give_the_same_bits_and_are_compiled_once(tmp_path: Path)
     ranker, matrix = lambdarank.fit([small_lists(0)], CONFIG, seed=7, threads=1), small_lists(2).matrix
     quick = ranker.compiled(tmp_path)
     assert quick.score(matrix).tobytes() == ranker.score(matrix).tobytes()
-    (code,) = tmp_path.iterdir()
-    made = code.stat().st_mtime_ns
+    made = sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.iterdir())
+    assert len(made) == len(ranker.boosters) == 2
     assert ranker.compiled(tmp_path).score(matrix).tobytes() == ranker.score(matrix).tobytes()
-    assert [path.stat().st_mtime_ns for path in tmp_path.iterdir()] == [made]
+    assert sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.iterdir()) == made
     other = lambdarank.fit([small_lists(1)], CONFIG, seed=7, threads=1)
     assert other.compiled(tmp_path).score(matrix).tobytes() == other.score(matrix).tobytes()
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_the_objectives_count_alike_and_one_alone_will_do() -> None:
+    lists, matrix = small_lists(0), small_lists(0).matrix
+    both = lambdarank.fit([lists], CONFIG, seed=7, threads=1)
+    parts = [booster.predict(matrix.values) for booster in both.boosters.values()]
+    assert [spread([part], [lists]) for part in parts] == pytest.approx([0.5, 0.5], rel=1e-4)
+    assert np.allclose(both.score(matrix), sum(parts), atol=1e-6)
+    alone = lambdarank.fit([lists], Ranking(lambdarank=LambdaRankConfig(objectives=("rank_xendcg",), trees=5)), seed=7, threads=1)
+    assert list(alone.boosters) == ["rank_xendcg"]
 
 
 def test_no_trees_are_added_when_the_users_kept_apart_are_not_ranked_better() -> None:
     config = Ranking(lambdarank=LambdaRankConfig(trees=200, patience=5, leaves=7, min_rows_in_leaf=10))
     stopped = lambdarank.fit([small_lists(0)], config, validation=[small_lists(1)], seed=7, threads=1)
-    assert 0 < stopped.booster.num_trees() < 100
-    assert lambdarank.fit([small_lists(0)], config, seed=7, threads=1).booster.num_trees() == 200
+    assert all(0 < booster.num_trees() < 100 for booster in stopped.boosters.values())
+    unstopped = lambdarank.fit([small_lists(0)], config, seed=7, threads=1)
+    assert [booster.num_trees() for booster in unstopped.boosters.values()] == [200, 200]
 
 
-@pytest.mark.parametrize("file", ["lambdarank.txt", "features.json"])
+@pytest.mark.parametrize("file", ["lambdarank.txt", "rank_xendcg.txt", "lambdarank.json"])
 @pytest.mark.parametrize("content", ["", "damaged", None])
 def test_a_missing_or_damaged_file_of_the_ranker_is_named(tmp_path: Path, file: str, content: str | None) -> None:
     lambdarank.fit([small_lists(0)], CONFIG, seed=7, threads=1).save(tmp_path)
-    assert json.loads((tmp_path / "features.json").read_text(encoding="utf-8")) == list(small_lists(0).matrix.names)
+    assert json.loads((tmp_path / "lambdarank.json").read_text(encoding="utf-8"))["features"] == list(small_lists(0).matrix.names)
     if content is None:
         (tmp_path / file).unlink()
     else:

@@ -13,7 +13,7 @@ from cortex_rec.features.assemble import Matrix
 from cortex_rec.ranking import lambdarank, neural
 from cortex_rec.ranking.lambdarank import LambdaRank
 from cortex_rec.ranking.neural import Neural
-from cortex_rec.ranking.training import TrainingLists
+from cortex_rec.ranking.training import TrainingLists, spread
 
 
 @dataclass(frozen=True)
@@ -79,17 +79,9 @@ def fit(lists: Sequence[TrainingLists], config: Ranking, *, validation: Sequence
     network = neural.fit(lists, config, validation=validation, seed=seed, threads=threads)
     apart = validation or lists
     share = config.blend.neural
-    weights = np.array([(1 - share) / spread(trees, apart), share / spread(network, apart)], np.float32)
+    weights = np.array([(1 - share) / _width(trees, apart), share / _width(network, apart)], np.float32)
     return Blend(trees, network, weights)
 
 
-def spread(ranker: LambdaRank | Neural, lists: Sequence[TrainingLists]) -> float:
-    """Standard deviation of a ranker's scores around the mean of each list; 1 where all are the same."""
-    squares, rows = 0.0, 0
-    for each in lists:
-        scores, owner = ranker.score(each.matrix).astype(np.float64), each.matrix.lists.owner
-        count = np.bincount(owner)
-        mean = np.bincount(owner, scores) / np.maximum(count, 1)
-        squares += float(np.sum((scores - mean[owner]) ** 2))
-        rows += len(scores)
-    return float(np.sqrt(squares / rows)) if squares > 0 else 1.0
+def _width(ranker: LambdaRank | Neural, lists: Sequence[TrainingLists]) -> float:
+    return spread([ranker.score(each.matrix) for each in lists], lists)

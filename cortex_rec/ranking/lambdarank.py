@@ -1,7 +1,7 @@
 """LightGBM with a ranking objective over the feature matrix."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -15,33 +15,41 @@ from cortex_rec.config import Ranking
 from cortex_rec.errors import ArtifactError, EmptyTrainingSetError
 from cortex_rec.features.assemble import Matrix
 from cortex_rec.ranking import machine_code
-from cortex_rec.ranking.training import TrainingLists, bought, column, groups, informative
+from cortex_rec.ranking.training import TrainingLists, bought, column, groups, informative, spread
 
+_NAMES: Final = "lambdarank.json"
+#: How a dataset is binned and kept; must be told to it and to the training alike.
+_BINS: Final[dict[str, Any]] = {"max_bin": 127, "force_row_wise": True, "verbosity": -1}
 _GRID: Final = float(1 << 24)
 
 
 @dataclass(frozen=True)
 class LambdaRank:
-    """Boosted trees and the names of the columns that they read.
+    """Boosted trees, learned with one objective or several whose scores are added, and the names of the columns that they read.
 
     Parameters
     ----------
+    boosters
+        By objective.
     machine_code
-        The same trees compiled for this machine; None where they are walked by LightGBM.
+        The same trees compiled for this machine; empty where they are walked by LightGBM.
     """
 
-    booster: lgb.Booster
+    boosters: Mapping[str, lgb.Booster]
     features: tuple[str, ...]
-    machine_code: lleaves.Model | None = None
+    machine_code: tuple[lleaves.Model, ...] = ()
 
     def score(self, matrix: Matrix) -> F32:
         """(n,) float32; a feature that the matrix lacks counts as missing."""
-        values = matrix.columns(self.features)
+        values = matrix.columns(self.features).astype(np.float64)
         if len(values) == 0:
             return np.zeros(0, np.float32)
-        if self.machine_code is not None:
-            return np.asarray(self.machine_code.predict(values, n_jobs=1), np.float32)
-        return np.asarray(self.booster.predict(values, num_threads=1), np.float32)
+        if self.machine_code:
+            parts = [code.predict(values, n_jobs=1) for code in self.machine_code]
+        else:
+            parts = [booster.predict(values, num_threads=1) for booster in self.boosters.values()]
+        scores: F32 = np.sum(parts, axis=0).astype(np.float32)
+        return scores
 
     def compiled(self, cache: Path) -> Self:
         """The same ranker several times quicker, with the same bits: its trees as machine code.
@@ -52,26 +60,31 @@ class LambdaRank:
             Folder for the code, made when absent: seconds to compile the first time, then milliseconds to load. Machine code is
             made where it runs and never taken from a release.
         """
-        text = self.booster.model_to_string()
-        return replace(self, machine_code=machine_code.of(text, cache))
+        return replace(self, machine_code=tuple(machine_code.of(booster.model_to_string(), cache) for booster in self.boosters.values()))
 
     def importances(self) -> list[tuple[str, float]]:
-        """Features by their total gain, largest first."""
-        gains = self.booster.feature_importance("gain")
-        return sorted(zip(self.features, map(float, gains), strict=True), key=lambda pair: (-pair[1], pair[0]))
+        """Features by their share of the total gain, the mean over the objectives, largest first."""
+        shares = np.zeros(len(self.features))
+        for booster in self.boosters.values():
+            gains = booster.feature_importance("gain")
+            shares += gains / max(gains.sum(), 1e-9) / len(self.boosters)
+        return sorted(zip(self.features, shares.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
 
     def contributions(self, matrix: Matrix) -> F32:
         """(n, len(features) + 1) float32 exact SHAP values of the trees, last the mean score (Lundberg et al. 2020, TreeSHAP)."""
         values = matrix.columns(self.features)
-        if len(values) == 0:
-            return np.zeros((0, len(self.features) + 1), np.float32)
-        added: F32 = np.asarray(self.booster.predict(values, num_threads=1, pred_contrib=True), np.float32)
-        return added
+        added = np.zeros((len(values), len(self.features) + 1))
+        if len(values):
+            for booster in self.boosters.values():
+                added += booster.predict(values, num_threads=1, pred_contrib=True)
+        return added.astype(np.float32)
 
     def save(self, folder: Path) -> None:
-        """Write LightGBM's text format and the names into an existing folder."""
-        (folder / "lambdarank.txt").write_text(self.booster.model_to_string(), encoding="utf-8")
-        (folder / "features.json").write_text(json.dumps(self.features), encoding="utf-8")
+        """Write LightGBM's text format, a file an objective, and the names into an existing folder."""
+        for objective, booster in self.boosters.items():
+            (folder / f"{objective}.txt").write_text(booster.model_to_string(), encoding="utf-8")
+        told = {"features": self.features, "objectives": list(self.boosters)}
+        (folder / _NAMES).write_text(json.dumps(told), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -83,9 +96,10 @@ class LambdaRank:
             If a file is missing or damaged.
         """
         try:
-            booster = lgb.Booster(model_str=(folder / "lambdarank.txt").read_text(encoding="utf-8"))
-            return cls(booster, tuple(json.loads((folder / "features.json").read_text(encoding="utf-8"))))
-        except (OSError, ValueError, lgb.basic.LightGBMError) as error:
+            told = json.loads((folder / _NAMES).read_text(encoding="utf-8"))
+            boosters = {each: lgb.Booster(model_str=(folder / f"{each}.txt").read_text(encoding="utf-8")) for each in told["objectives"]}
+            return cls(boosters, tuple(told["features"]))
+        except (OSError, ValueError, KeyError, TypeError, lgb.basic.LightGBMError) as error:
             raise ArtifactError(
                 f"{folder}: the ranker cannot be read ({error}). Verify the release with `cortex-rec releases verify`."
             ) from error
@@ -99,7 +113,7 @@ def fit(
     seed: int,
     threads: int,
 ) -> LambdaRank:
-    """Learn to put what was bought before what was not.
+    """Learn to put what was bought before what was not, once an objective; each one's scores get the same weight.
 
     Parameters
     ----------
@@ -117,7 +131,8 @@ def fit(
 
     Source
     ------
-    Burges 2010, From RankNet to LambdaRank to LambdaMART; Ke et al. 2017, LightGBM.
+    Burges 2010, From RankNet to LambdaRank to LambdaMART; Bruch 2021, An Alternative Cross Entropy Loss for Learning-to-Rank
+    (`rank_xendcg`); Ke et al. 2017, LightGBM.
     """
     if not bought(lists).any():
         raise EmptyTrainingSetError(
@@ -125,46 +140,47 @@ def fit(
         )
     features, own = informative(lists), config.lambdarank
     parameters = {
-        "objective": "lambdarank",
         "lambdarank_truncation_level": own.truncation,
         "learning_rate": own.learning_rate,
         "num_leaves": own.leaves,
         "min_data_in_leaf": own.min_rows_in_leaf,
         "feature_fraction": own.feature_fraction,
         "lambda_l2": own.l2,
-        "max_bin": 127,
+        **_BINS,
+        "metric": "ndcg",
+        "eval_at": [10],
         "num_threads": threads,
         "seed": seed,
+        "objective_seed": seed,
         "deterministic": True,
-        "force_row_wise": True,
-        "verbosity": -1,
     }
     stop: list[Callable[..., Any]] = [lgb.early_stopping(own.patience, verbose=False)] if validation else []
-    booster = lgb.train(
-        parameters | {"metric": "ndcg", "eval_at": [10]},
-        _dataset(lists, features, parameters),
-        own.trees,
-        valid_sets=[_dataset(validation, features, parameters)] if validation else None,
-        callbacks=stop,
-    )
-    return LambdaRank(_exact(booster), features)
+    data = _dataset(lists, features)
+    apart = [_dataset(validation, features, reference=data)] if validation else None
+    judged = validation or lists
+    boosters: dict[str, lgb.Booster] = {}
+    for objective in own.objectives:
+        booster = lgb.train(parameters | {"objective": objective}, data, own.trees, valid_sets=apart, callbacks=stop)
+        booster = lgb.Booster(model_str=booster.model_to_string(num_iteration=booster.best_iteration))
+        width = spread([np.asarray(booster.predict(each.matrix.columns(features))) for each in judged], judged)
+        boosters[objective] = _scaled(booster, 1 / width / len(own.objectives))
+    return LambdaRank(boosters, features)
 
 
-def _dataset(lists: Sequence[TrainingLists], features: Sequence[str], parameters: dict[str, Any]) -> lgb.Dataset:
+def _dataset(lists: Sequence[TrainingLists], features: Sequence[str], reference: lgb.Dataset | None = None) -> lgb.Dataset:
     wanted = bought(lists)
     values = np.empty((len(wanted), len(features)), np.float32)
     for place, name in enumerate(features):
         values[:, place] = column(lists, name)
-    return lgb.Dataset(values, wanted.astype(np.float32), group=groups(lists), params=parameters, free_raw_data=True)
+    return lgb.Dataset(values, wanted.astype(np.float32), reference, group=groups(lists), params=_BINS, free_raw_data=True)
 
 
-def _exact(booster: lgb.Booster) -> lgb.Booster:
-    """The best trees with each leaf's value rounded to a multiple of 2^-24, which float64 adds without error in any order.
+def _scaled(booster: lgb.Booster, factor: float) -> lgb.Booster:
+    """The trees with each leaf's value times a factor, rounded to a multiple of 2^-24, which float64 adds without error in any order.
 
     So LightGBM, the compiled trees and any other engine give the same bits.
     """
-    best = lgb.Booster(model_str=booster.model_to_string(num_iteration=booster.best_iteration))
-    for number, tree in enumerate(best.dump_model()["tree_info"]):
+    for number, tree in enumerate(booster.dump_model()["tree_info"]):
         for leaf in range(tree["num_leaves"]):
-            best.set_leaf_output(number, leaf, round(best.get_leaf_output(number, leaf) * _GRID) / _GRID)
-    return best
+            booster.set_leaf_output(number, leaf, round(booster.get_leaf_output(number, leaf) * factor * _GRID) / _GRID)
+    return booster

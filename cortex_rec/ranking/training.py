@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, I64, Bool, Ragged, load_arrays, pointers, save_arrays, vars_of
+from cortex_rec.arrays import F32, I64, Array, Bool, Ragged, load_arrays, pointers, save_arrays, vars_of
 from cortex_rec.config import Config
 from cortex_rec.encoding import Encoded
 from cortex_rec.features.assemble import Matrix, assemble
@@ -137,6 +137,17 @@ def column(lists: Sequence[TrainingLists], name: str) -> F32:
 def informative(lists: Sequence[TrainingLists]) -> tuple[str, ...]:
     """Names of the features that tell something: over all windows together they take two values, of which NaN may be one."""
     return tuple(name for name in named(lists) if _varies(column(lists, name)))
+
+
+def spread(scores: Sequence[Array], lists: Sequence[TrainingLists]) -> float:
+    """Standard deviation of scores around the mean of each list, over all windows; 1 where all of a list are the same."""
+    squares, rows = 0.0, 0
+    for found, each in zip(scores, lists, strict=True):
+        owner, values = each.matrix.lists.owner, found.astype(np.float64)
+        mean = np.bincount(owner, values) / np.maximum(np.bincount(owner), 1)
+        squares += float(np.sum((values - mean[owner]) ** 2))
+        rows += len(values)
+    return float(np.sqrt(squares / rows)) if squares > 0 else 1.0
 
 
 def _of_users(lists: TrainingLists, chosen: Bool) -> TrainingLists:
