@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from cortex_rec.arrays import F32, Ragged, pointers
 from cortex_rec.config import Neural as NeuralConfig
 from cortex_rec.config import Ranking
-from cortex_rec.errors import ArtifactError, EmptyTrainingSetError
+from cortex_rec.errors import ArtifactError, ConfigError, EmptyTrainingSetError
 from cortex_rec.features.assemble import Matrix
 from cortex_rec.features.recent import Recent
 from cortex_rec.ranking import neural, neural_training, piecewise
@@ -208,6 +208,12 @@ def test_lists_in_which_nothing_or_all_was_bought_cannot_be_learned_from() -> No
     for bought in (np.zeros(len(lists.bought), bool), np.ones(len(lists.bought), bool)):
         with pytest.raises(EmptyTrainingSetError, match="has a bought candidate and another"):
             neural.fit([replace(lists, bought=bought)], CONFIG, seed=7, threads=1)
+
+
+def test_steps_so_long_that_nothing_is_learned_are_told() -> None:
+    config = Ranking(neural=SMALL.model_copy(update={"learning_rate": 1e30}))
+    with pytest.raises(ConfigError, match=r"Lower `learning_rate`, now 1e\+30"):
+        neural.fit([small_lists(0)], config, seed=7, threads=1)
 
 
 @pytest.mark.parametrize("name", ["neural.safetensors", "neural.json"])

@@ -17,12 +17,13 @@ from torch.nn.utils.rnn import pad_sequence
 
 from cortex_rec.arrays import F32, I64, Array, ranges
 from cortex_rec.config import Neural as NeuralConfig
+from cortex_rec.errors import ConfigError
 from cortex_rec.ranking.neural import HABITS, habits, tells
 from cortex_rec.ranking.piecewise import Piecewise
 from cortex_rec.ranking.training import TrainingLists
 
-#: Steps in which the learning rate rises to its height.
-_WARM_UP: Final = 50
+#: Share of the steps in which the learning rate rises to its height.
+_WARM_UP: Final = 0.1
 #: Gradients longer than this are shortened to it.
 _LONGEST_GRADIENT: Final = 5.0
 #: Inputs lie in [0, 1]; while learning they are kept in so many steps, in a quarter of the memory.
@@ -173,6 +174,11 @@ def train(
     dict
         float32 arrays as `neural.Neural` takes them.
 
+    Raises
+    ------
+    ConfigError
+        If the steps were so long that the weights are no numbers any more.
+
     Source
     ------
     Bruch et al. 2019, An analysis of the softmax cross entropy loss for learning-to-rank with binary relevance; a sampled
@@ -189,7 +195,7 @@ def train(
         generator = np.random.default_rng(seed)
         steps = config.epochs * sum(-(-len(window.telling) // config.lists_a_step) for window in windows)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: min(1.0, (step + 1) / _WARM_UP) * (1 + np.cos(np.pi * step / steps)) / 2
+            optimizer, lambda step: min(1.0, (step + 1) / (_WARM_UP * steps)) * (1 + np.cos(np.pi * step / steps)) / 2
         )
         best, least = network.state_dict(), np.inf
         for _ in range(config.epochs):
@@ -203,7 +209,10 @@ def train(
             lost = _judge(network, judged, config.lists_a_step)
             if lost <= least:
                 best, least = {name: value.clone() for name, value in network.state_dict().items()}, lost
-        return _exported(best, scale, config)
+        weights = _exported(best, scale, config)
+    if not all(np.isfinite(values).all() for values in weights.values()):
+        raise ConfigError(f"ranking.neural: the weights grew beyond all bounds. Lower `learning_rate`, now {config.learning_rate}.")
+    return weights
 
 
 def loss(scores: Tensor, batch: Batch) -> Tensor:
