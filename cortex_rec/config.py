@@ -264,7 +264,7 @@ class Config(Section):
     windows: Windows = Windows()
     text: TextEmbedding = TextEmbedding()
     retrieval: Retrieval = Retrieval()
-    ranker: Literal["lambdarank", "neural", "blend"] = "lambdarank"
+    ranker: Literal["lambdarank", "neural", "blend"] = "blend"
     ranking: Ranking = Ranking()
     evaluation: Evaluation = Evaluation()
     #: where stages, logs and quarantined rows go, and where releases go
