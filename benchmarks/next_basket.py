@@ -29,7 +29,7 @@ TIFU_KNN_VALUES: Final[dict[str, tuple[float, ...]]] = {
     "group_size": (5, 7, 10),
     "within_group": (0.9, 0.95, 1.0),
     "across_groups": (0.6, 0.7, 0.8),
-    "k": (25, 50, 100, 300),
+    "k": (50, 100, 300),
     "own": (0.3, 0.5, 0.7),
 }
 UP_CF: Final = UpCf(recency=25, locality=5, asymmetry=0.25)

@@ -40,7 +40,7 @@ class TifuKnn:
     group_size: int = 7
     within_group: float = 0.95
     across_groups: float = 0.7
-    k: int = 25
+    k: int = 50
     own: float = 0.5
 
 
