@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Ragged:
     def __getitem__(self, i: int) -> I32:
         return self.item[self.pointer[i] : self.pointer[i + 1]]
 
-    @property
+    @cached_property
     def owner(self) -> I64:
         """(pointer[-1],) int64, the number of the list that each entry belongs to."""
         return owners(self.pointer)

@@ -4,6 +4,7 @@ All sums run in the order of the events of one user, so a user's figures are the
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -46,11 +47,11 @@ class Groups:
     def __len__(self) -> int:
         return len(self.key)
 
-    @property
+    @cached_property
     def owner(self) -> I64:
         return self.key // max(self.width, 1)
 
-    @property
+    @cached_property
     def member(self) -> I32:
         return (self.key % max(self.width, 1)).astype(np.int32)
 

@@ -42,7 +42,7 @@ def item_features(queries: Queries, lists: Ragged, statistics: Statistics) -> di
         "pair_discount": mean_of(queries.histories.discount, pairs),
         "pair_price_ratio": statistics.recent_price[pairs.member] / np.maximum(mean_of(queries.histories.price, pairs), 0.01),
     }
-    return {name: _gather(values, entry) for name, values in columns.items()}
+    return _gather(columns, entry)
 
 
 def group_features(queries: Queries, lists: Ragged, catalogue: Catalogue) -> dict[str, F32]:
@@ -51,32 +51,39 @@ def group_features(queries: Queries, lists: Ragged, catalogue: Catalogue) -> dic
     owner = lists.owner
     total = np.bincount(queries.histories.owner, np.exp2(-queries.age / 60), len(queries))
     pairs = queries.items
-    own = _gather(decay(pairs, queries, 60), pairs.find(owner, lists.item), missing=0.0)
+    own = np.append(decay(pairs, queries, 60).astype(np.float32), np.float32(0))[pairs.find(owner, lists.item)]
     tried = (queries.as_of - pairs.first <= 28 * DAY).astype(np.float64)
     for name in GROUPS:
         code = catalogue.codes[name]
-        groups = group(queries.histories, code[queries.histories.item], int(code.max(initial=-1)) + 1)
+        groups = group(queries.histories, code[queries.histories.item], len(catalogue.names[name]))
         entry = groups.find(owner, code[lists.item])
         when = timing(groups, queries)
         weight = decay(groups, queries, 60)
-        share = weight / np.maximum(total[groups.owner], 1e-9)
-        result[f"{name}_share"] = _gather(share, entry)
-        result[f"{name}_since_last"] = _gather(when.since_last, entry)
-        result[f"{name}_gap"] = _gather(when.gap, entry)
-        result[f"{name}_due"] = _gather(when.due, entry)
-        result[f"{name}_lines_28"] = _gather(recent(groups, queries, 28), entry)
         of_pair = groups.find(pairs.owner, code[pairs.member])
         grouped = of_pair >= 0
-        result[f"{name}_items"] = _gather(np.bincount(of_pair[grouped], minlength=len(groups)), entry)
-        result[f"{name}_trials_28"] = _gather(sums(of_pair[grouped], tried[grouped], len(groups)), entry)
-        result[f"{name}_own_share"] = (own / np.maximum(_gather(weight, entry), 1e-9)).astype(np.float32)
+        found = _gather(
+            {
+                "share": weight / np.maximum(total[groups.owner], 1e-9),
+                "since_last": when.since_last,
+                "gap": when.gap,
+                "due": when.due,
+                "lines_28": recent(groups, queries, 28),
+                "items": np.bincount(of_pair[grouped], minlength=len(groups)),
+                "trials_28": sums(of_pair[grouped], tried[grouped], len(groups)),
+                "own_share": weight,
+            },
+            entry,
+        )
+        found["own_share"] = (own / np.maximum(found["own_share"], 1e-9)).astype(np.float32)
+        result |= {f"{name}_{feature}": values for feature, values in found.items()}
     return result
 
 
-def _gather(values: Array, entry: I64, missing: float = np.nan) -> F32:
-    """Values of entries, `missing` where there is none."""
-    taken: F32 = np.append(values.astype(np.float32), np.float32(missing))[entry]
-    return taken
+def _gather(columns: dict[str, Array], entry: I64) -> dict[str, F32]:
+    """The columns' values of entries, NaN where there is none."""
+    values = np.stack(list(columns.values()), dtype=np.float32, casting="same_kind")
+    missing = np.full((len(values), 1), np.nan, np.float32)
+    return dict(zip(columns, np.concatenate([values, missing], axis=1)[:, entry], strict=True))
 
 
 def _first_basket(queries: Queries) -> F64:
