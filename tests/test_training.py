@@ -18,7 +18,7 @@ from cortex_rec.encoding import encode
 from cortex_rec.errors import ArtifactError, EmptyTrainingSetError
 from cortex_rec.features.recent import LENGTH
 from cortex_rec.queries import ask
-from cortex_rec.ranking import lambdarank
+from cortex_rec.ranking import lambdarank, training
 from cortex_rec.ranking.lambdarank import LambdaRank
 from cortex_rec.ranking.protocol import Ranker
 from cortex_rec.ranking.training import TrainingLists, _of_users, build, groups, held_out, sample, sampled, spread
@@ -95,7 +95,8 @@ def test_windows_may_have_features_in_another_order_or_lack_some() -> None:
     assert lambdarank.fit([one, fewer], CONFIG, seed=7, threads=1).features == names
 
 
-def test_users_held_out_are_of_the_last_window_and_learned_from_nowhere_else() -> None:
+def test_users_held_out_are_of_the_last_window_and_learned_from_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "FEWEST", 15)
     lists = [small_lists(0), small_lists(1)]
     learned, validation = held_out(lists, 0.25, seed=7)
     (apart,) = validation
@@ -107,6 +108,15 @@ def test_users_held_out_are_of_the_last_window_and_learned_from_nowhere_else() -
     assert set(parts) == whole
     assert apart.matrix.recent.item.shape == (15, LENGTH)
     assert apart.bought.shape == apart.weight.shape == (len(apart.matrix.values),)
+
+
+@pytest.mark.parametrize(("fewest", "windows"), [(15, 1), (16, 2), (30, 2), (31, 3), (1_000, 3)])
+def test_few_users_a_window_are_held_out_of_as_many_windows_as_it_takes(monkeypatch: pytest.MonkeyPatch, fewest: int, windows: int) -> None:
+    monkeypatch.setattr(training, "FEWEST", fewest)
+    lists = [small_lists(seed) for seed in range(3)]
+    learned, validation = held_out(lists, 0.25, seed=7)
+    assert [len(each.matrix.lists) for each in validation] == [15] * windows
+    assert [len(each.matrix.lists) for each in learned] == [60] * (3 - windows) + [45] * windows
 
 
 def test_a_row_stands_for_the_others_of_its_list_that_were_not_kept() -> None:

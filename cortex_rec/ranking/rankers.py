@@ -16,7 +16,7 @@ from cortex_rec.ranking.protocol import Fit, Ranker
 from cortex_rec.ranking.training import TrainingLists, held_out
 
 _KIND: Final = "ranker.json"
-#: Share of the last window's users whose lists no ranker learns from: they say when to stop, and how likely a purchase is.
+#: Share of the last users' lists that no ranker learns from: they say when to stop, and how likely a purchase is.
 VALIDATION_SHARE: Final = 0.25
 
 

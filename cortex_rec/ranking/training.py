@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from cortex_rec.splits import Window, truth
 
 #: Users whose candidates are held in memory at once.
 BLOCK = 250
+#: Lists kept apart below which figures on them jump: windows before the last are drawn on, too.
+FEWEST: Final = 250
 
 
 @dataclass(frozen=True)
@@ -103,14 +105,19 @@ def held_out(lists: Sequence[TrainingLists], share: float, *, seed: int) -> tupl
     """What to learn from, and a share of the last window's users kept apart; at least one user is on either side where there are two.
 
     The last window is the one most like the days to come, so it is where stopping and calibration are judged; its other
-    users are learned from.
+    users are learned from. A shop with few users a window keeps some of the windows before it apart, too.
     """
-    *earlier, last = lists
-    n = len(last.matrix.lists)
-    apart = np.zeros(n, bool)
-    count = min(max(round(share * n), 1), n - 1)
-    apart[np.random.default_rng([seed, n]).permutation(n)[:count]] = True
-    return [*earlier, _of_users(last, ~apart)], [_of_users(last, apart)]
+    sizes = np.array([len(each.matrix.lists) for each in lists])
+    enough = np.flatnonzero(share * np.cumsum(sizes[::-1]) >= FEWEST)
+    judged = int(enough[0]) + 1 if len(enough) else len(lists)
+    learned, validation = list(lists[:-judged]), []
+    for each in lists[-judged:]:
+        n = len(each.matrix.lists)
+        apart = np.zeros(n, bool)
+        apart[np.random.default_rng([seed, n]).permutation(n)[: min(max(round(share * n), 1), n - 1)]] = True
+        learned.append(_of_users(each, ~apart))
+        validation.append(_of_users(each, apart))
+    return learned, validation
 
 
 def groups(lists: Sequence[TrainingLists]) -> I64:
