@@ -42,7 +42,8 @@ def evaluate(config: Config, encoded: StageOutput, snapshot: StageOutput, ranker
         save_rules(folder, gates)
         (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
         compare.per_user(judged, data.users).write_parquet(folder / compare.PER_USER, statistics=False)
-        header = {"name": config.name, "test window": period.label, "windows learned from": config.windows.training, "seed": config.seed}
+        header = {"name": config.name, "test window": period.label, "windows learned from": config.windows.training}
+        header |= {"ranker": recommender.ranker.kind, "seed": config.seed}
         (folder / PAGE).write_text(render(metrics, header), encoding="utf-8")
 
     part = {"name": config.name, "evaluation": config.evaluation.model_dump(mode="json"), "seed": config.seed, "window": window}
