@@ -1,10 +1,9 @@
-"""How long one household's candidates take to be scored: features and model apart, one thread, 500 candidates.
-
-`make bench NAME=scoring` trains a release when none is there, with each ranker.
-"""
+"""How long one household's candidates take to be scored: features and each ranker apart, one thread, 500 candidates."""
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import faiss
@@ -15,7 +14,8 @@ from benchmarks.harness import OUT, Benchmark
 from cortex_rec.arrays import Ragged
 from cortex_rec.config import load_config
 from cortex_rec.features.assemble import assemble
-from cortex_rec.queries import Queries
+from cortex_rec.ranking.blend import Blend
+from cortex_rec.ranking.protocol import Ranker
 from cortex_rec.recommender import Recommender, Request
 from cortex_rec.releases.store import open_release
 from cortex_rec.retrieval.union import Candidates
@@ -23,42 +23,41 @@ from flows.run import run_train
 
 CANDIDATES: Final = 500
 HOUSEHOLDS: Final = 300
-RANKERS: Final = ("lambdarank", "neural", "blend")
 
 
 def main() -> None:
-    """Print the milliseconds of each part, at the median and at the 99th percentile."""
+    """Print the milliseconds of each part at the median and at the 99th percentile; trains the default release when none is there."""
     faiss.omp_set_num_threads(1)
-    config = load_config(CONFIG)
-    benchmark = Benchmark("scoring", seed=config.seed)
-    rows: list[dict[str, Any]] = []
-    for ranker in RANKERS:
-        folder = OUT / "scoring" / ranker
-        id_ = run_train(str(CONFIG), workspace=str(OUT / "complete-journey"), releases=str(folder), ranker=ranker)
-        slow = Recommender.load(open_release(folder, id_).path)
-        quick = slow.compiled(OUT / "scoring" / "compiled")
-        rows += _rows(ranker, slow, quick, default=ranker == config.ranker)
-    benchmark.finish(rows, candidates=CANDIDATES, households=HOUSEHOLDS)
-
-
-def _rows(name: str, slow: Recommender, quick: Recommender, *, default: bool) -> list[dict[str, Any]]:
-    times: dict[str, list[float]] = {"features": [], f"{name}": [], f"{name}, not compiled": []}
-    both = []
-    for user in slow.data.users.external(np.arange(0, len(slow.data.users), max(len(slow.data.users) // HOUSEHOLDS, 1))):
-        asked = slow.ask([Request(user=user)], [np.zeros(0, np.int32)])
-        candidates = slow.snapshot.union.retrieve(asked)
-        if len(candidates.lists.item) < CANDIDATES:
+    benchmark = Benchmark("scoring", seed=load_config(CONFIG).seed)
+    folder = OUT / "scoring"
+    id_ = run_train(str(CONFIG), workspace=str(OUT / "complete-journey"), releases=str(folder))
+    recommender = Recommender.load(open_release(folder, id_).path)
+    whole = recommender.ranker.ranker
+    assert isinstance(whole, Blend)
+    quick = whole.compiled(folder / "compiled")
+    scorers: dict[str, Ranker] = {
+        "lambdarank, walked by LightGBM": whole.trees,
+        "lambdarank, compiled": quick.trees,
+        "neural": whole.neural,
+        "blend, compiled": quick,
+    }
+    taken: dict[str, list[float]] = {"features": []} | {name: [] for name in scorers}
+    for user in recommender.data.users.external(np.arange(0, len(recommender.data.users), len(recommender.data.users) // HOUSEHOLDS)):
+        asked = recommender.ask([Request(user=user)], [np.zeros(0, np.int32)])
+        found = recommender.snapshot.union.retrieve(asked)
+        if len(found.lists.item) < CANDIDATES:
             continue
-        first = _first(candidates)
-        queries = Queries(asked.histories, asked.users, asked.as_of, asked.store, asked.n_items)  # nothing computed before the clock starts
-        matrix, features = _timed(lambda: assemble(queries, first, slow.snapshot, slow.data.catalogue))  # noqa: B023
-        _, compiled = _timed(lambda: quick.ranker.score(matrix))  # noqa: B023
-        _, walked = _timed(lambda: slow.ranker.score(matrix))  # noqa: B023
-        for part, taken in zip(times, (features, compiled, walked), strict=True):
-            times[part].append(taken)
-        both.append(features + compiled)
-    rows = [{"method": f"features and {name}", "default": default, **_spread(both)}]
-    return rows + [{"method": part, "default": False, **_spread(taken)} for part, taken in times.items()]
+        queries = replace(asked)  # the same question, with nothing computed before the clock starts
+        call = partial(assemble, queries, _first(found), recommender.snapshot, recommender.data.catalogue)
+        matrix, milliseconds = _timed(call)
+        taken["features"].append(milliseconds)
+        for name, scorer in scorers.items():
+            taken[name].append(_timed(partial(scorer.score, matrix))[1])
+    rows = [{"method": name, "default": False, **_spread(values)} for name, values in taken.items()]
+    for name in ("lambdarank, compiled", "blend, compiled"):
+        both = [sum(pair) for pair in zip(taken["features"], taken[name], strict=True)]
+        rows.append({"method": f"features + {name}", "default": name.startswith("blend"), **_spread(both)})
+    benchmark.finish(rows, candidates=CANDIDATES, households=len(taken["features"]), features=len(matrix.names))
 
 
 def _first(candidates: Candidates) -> Candidates:
