@@ -120,7 +120,7 @@ def kinds_of_true_reasons(recommender: Recommender, requests: list[Request]) -> 
 
 
 def test_every_reason_given_to_a_known_user_is_true(recommender: Recommender) -> None:
-    met = kinds_of_true_reasons(recommender, [Request(user=user, n=60) for user in USERS])
+    met = kinds_of_true_reasons(recommender, [Request(user=user, n=80) for user in USERS])
     assert met == set(TRUE_WHEN) - {r"goes with (.+), which is in your basket"}
 
 

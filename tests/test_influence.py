@@ -10,6 +10,7 @@ from judged import influence
 from cortex_rec import splits
 from cortex_rec.evaluation.influence import BANDS, describe, direction, group_of
 from cortex_rec.evaluation.judge import explain, judge
+from cortex_rec.ranking.blend import Blend
 from cortex_rec.recommender import Recommender
 from cortex_rec.splits import Window
 from cortex_rec.testing.release import CONFIG, small_release
@@ -82,13 +83,20 @@ def test_the_first_items_of_so_many_test_users_are_explained_and_again_the_same(
     assert other.contributions.tobytes() != found.contributions.tobytes()
 
 
-def test_what_the_features_add_to_the_first_items_are_their_scores(recommender: Recommender, window: Window) -> None:
+@pytest.mark.parametrize("part", ["blend", "trees"])
+def test_what_the_features_and_the_rest_add_to_the_first_items_are_their_scores(
+    recommender: Recommender, window: Window, part: str
+) -> None:
+    blend = recommender.ranker.ranker
+    assert isinstance(blend, Blend)
+    if part == "trees":
+        recommender = replace(recommender, ranker=replace(recommender.ranker, ranker=blend.trees))
     judged = judge(recommender, window)
     found = explain(recommender, window, seed=3, users=10_000, shown=5)
     assert found is not None
     assert found.users == len(judged.users)
     place = np.arange(len(judged.scores)) - judged.ranked.pointer[judged.ranked.owner]
-    assert np.ptp(found.rest) == 0
+    assert (np.ptp(found.rest) > 0) == (part == "blend")
     assert np.sort(found.contributions.sum(axis=1) + found.rest) == pytest.approx(np.sort(judged.scores[place < 5]), abs=1e-5)
 
 
