@@ -37,7 +37,7 @@ test: $(READY) | system-libraries ## lint, types, import contracts and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@echo "Tests: about 5 minutes on 2 cores."
+	@echo "Tests: about 10 minutes on 2 cores."
 	$(BIN)/python -m pytest
 
 serve: $(READY) | system-libraries ## serve the latest release over HTTP
