@@ -21,15 +21,18 @@ class Catalogue:
 
     Parameters
     ----------
-    titles
-        One text an item, "" where unknown.
+    titles, descriptions, images
+        One text an item, "" where unknown; an image is the path of a picture.
     codes
-        For each of `GROUPS`: (n_items,) int32 code of the item's group, -1 where unknown.
+        For each of `GROUPS`, then each further attribute in the order of their names: (n_items,) int32 code of the item's value,
+        -1 where unknown.
     names
-        For each of `GROUPS`: the group's name by code.
+        For each of the same: the value by code.
     """
 
     titles: list[str]
+    descriptions: list[str]
+    images: list[str]
     codes: dict[str, I32]
     names: dict[str, list[str]]
 
@@ -42,8 +45,8 @@ class Catalogue:
         return None if code == NO_ROW else self.names[group][code]
 
     def save(self, path: Path) -> None:
-        frame = {"title": self.titles}
-        for group in GROUPS:
+        frame = {columns.TITLE: self.titles, columns.DESCRIPTION: self.descriptions, columns.IMAGE: self.images}
+        for group in self.codes:
             frame[group] = (
                 pl.Series([*self.names[group], None], dtype=pl.String).gather(self.codes[group] % (len(self.names[group]) + 1)).to_list()
             )
@@ -57,12 +60,12 @@ class Catalogue:
     def of(cls, items: pl.DataFrame) -> "Catalogue":
         """From a table with one row an item, in the order of the item id map."""
         codes, names = {}, {}
-        for group in GROUPS:
+        for group in (*GROUPS, *sorted(set(items.columns) - set(columns.ITEMS))):
             column = items[group] if group in items.columns else pl.Series(group, [None] * items.height, dtype=pl.String)
             ids = IdMap.of(column)
             codes[group], names[group] = ids.rows(column), ids.ids.to_list()
-        titles = items[columns.TITLE].fill_null("") if columns.TITLE in items.columns else pl.Series([""] * items.height)
-        return cls(titles.to_list(), codes, names)
+        titles, descriptions, images = (_texts(items, name) for name in (columns.TITLE, columns.DESCRIPTION, columns.IMAGE))
+        return cls(titles, descriptions, images, codes, names)
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,10 @@ class Promotions:
             _codes(table, columns.DISPLAY)[known],
             _codes(table, columns.MAILER)[known],
         )
+
+
+def _texts(items: pl.DataFrame, column: str) -> list[str]:
+    return items[column].fill_null("").to_list() if column in items.columns else [""] * items.height
 
 
 def _codes(table: pl.DataFrame, column: str) -> I32:

@@ -14,6 +14,8 @@ PRICE: Final = "price"
 DISCOUNT: Final = "discount"
 
 TITLE: Final = "title"
+DESCRIPTION: Final = "description"
+IMAGE: Final = "image"
 DEPARTMENT: Final = "department"
 CATEGORY: Final = "category"
 SUBCATEGORY: Final = "subcategory"
@@ -43,10 +45,13 @@ INTERACTIONS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
 }
 INTERACTIONS_REQUIRED: Final = (USER, ITEM, TIMESTAMP)
 
-#: The catalogue: one row an item, from the widest group (`department`) to the narrowest (`subcategory`).
+#: The catalogue: one row an item, from the widest group (`department`) to the narrowest (`subcategory`). `image` is the path of a
+#: picture; every further column is a categorical attribute kept as text.
 ITEMS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     ITEM: pl.String,
     TITLE: pl.String,
+    DESCRIPTION: pl.String,
+    IMAGE: pl.String,
     DEPARTMENT: pl.String,
     CATEGORY: pl.String,
     SUBCATEGORY: pl.String,

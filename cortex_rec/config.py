@@ -93,6 +93,27 @@ class TextEmbedding(Section):
     dimensions: int = Field(default=64, ge=2)
 
 
+class ImageEmbedding(Section):
+    """Vectors of the item's picture."""
+
+    #: `efficientnet-lite0` (packaged), the name of a torchvision model whose weights are on this machine, or a local checkpoint
+    model: str = "efficientnet-lite0"
+
+
+class FusionEmbedding(Section):
+    """One vector an item of its words, its picture and its attributes, learned from who buys what."""
+
+    dimensions: int = Field(default=64, ge=2)
+
+
+class Embeddings(Section):
+    """What items say and show, as vectors."""
+
+    text: TextEmbedding = TextEmbedding()
+    image: ImageEmbedding = ImageEmbedding()
+    fusion: FusionEmbedding = FusionEmbedding()
+
+
 class Repeats(Section):
     """What the user bought before, the latest and most often first."""
 
@@ -262,7 +283,7 @@ class Config(Section):
     source: Source
     quality: Quality = Quality()
     windows: Windows = Windows()
-    text: TextEmbedding = TextEmbedding()
+    embeddings: Embeddings = Embeddings()
     retrieval: Retrieval = Retrieval()
     ranker: Literal["lambdarank", "neural", "blend"] = "blend"
     ranking: Ranking = Ranking()

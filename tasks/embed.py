@@ -20,8 +20,10 @@ def embed_text(config: Config, encoded: StageOutput) -> StageOutput:
         from tasks.stage_gates import check_embeddings
 
         titles = Encoded.load(encoded.path).catalogue.titles
-        vectors = embed(titles, config.text, cache=Path(config.workspace) / "text", progress=report)
+        vectors = embed(titles, config.embeddings.text, cache=Path(config.workspace) / "text", progress=report)
         save_rules(folder, check_embeddings(vectors, len(titles), quarantine=quarantine(config)).rules)
         save_arrays(folder / VECTORS, {"text": vectors})
 
-    return run(config, "embed", {"encoded": encoded}, config.text.model_dump(mode="json"), __name__, write, suites=["embeddings"])
+    return run(
+        config, "embed", {"encoded": encoded}, config.embeddings.text.model_dump(mode="json"), __name__, write, suites=["embeddings"]
+    )

@@ -76,7 +76,7 @@ def test_the_registered_retrievers_are_these() -> None:
 
 
 def test_a_configuration_has_these_sections() -> None:
-    sections = "name seed threads source quality windows text retrieval ranker ranking evaluation workspace releases"
+    sections = "name seed threads source quality windows embeddings retrieval ranker ranking evaluation workspace releases"
     assert list(Config.model_fields) == sections.split()
 
 
