@@ -19,6 +19,7 @@ SHELVES: Final = {
     "GROCERY": {"COFFEE": "coffee", "PASTA": "pasta"},
 }
 BRANDS: Final = ("Own", "Hill", "Lake", "Field")
+_CATALOGUE: Final = {name: kind for name, kind in columns.ITEMS.items() if name not in (columns.DESCRIPTION, columns.IMAGE)}
 
 
 def small_shop(seed: int = 0, users: int = 60, items: int = 80, weeks: int = 12) -> Dataset:
@@ -38,7 +39,7 @@ def small_shop(seed: int = 0, users: int = 60, items: int = 80, weeks: int = 12)
     Returns
     -------
     Dataset
-        All columns of `columns.py`; times lie in [`OPENING`, `OPENING` + weeks), offers are known for one week more.
+        All columns of `columns.py` but descriptions and pictures; times lie in [`OPENING`, `OPENING` + weeks), offers are known for one week more.
     """
     rng = np.random.default_rng(seed)
     catalogue = _catalogue(items)
@@ -47,7 +48,7 @@ def small_shop(seed: int = 0, users: int = 60, items: int = 80, weeks: int = 12)
     people = {columns.USER: [f"h{user:03}" for user in range(users)], "household_size": [str(1 + user % 4) for user in range(users)]}
     return Dataset(
         pl.DataFrame(interactions, schema=columns.INTERACTIONS, orient="row"),
-        pl.DataFrame(catalogue, schema=columns.ITEMS, orient="row"),
+        pl.DataFrame(catalogue, schema=_CATALOGUE, orient="row"),
         pl.DataFrame(people),
         pl.DataFrame(promotions, schema=columns.PROMOTIONS, orient="row"),
         pl.DataFrame(_campaigns(users), schema=columns.CAMPAIGNS, orient="row"),
