@@ -11,7 +11,7 @@ from bentoml.exceptions import BentoMLException
 from starlette.types import ASGIApp
 
 from bentos.door import Door
-from cortex_rec.errors import CortexRecError
+from cortex_rec.errors import ArtifactError, CortexRecError
 from cortex_rec.releases import store
 from cortex_rec.releases.store import Release
 
@@ -55,7 +55,7 @@ def _quick(recommender: "Recommender") -> "Recommender":
     folder = Path(os.environ.get(CACHE) or Path.home() / ".cache" / "cortex-rec")
     try:
         return recommender.compiled(folder)
-    except OSError as error:
+    except (OSError, ArtifactError) as error:
         log.warning(
             "Scoring takes several times longer: %s cannot hold compiled trees (%s). Set %s to a folder that can.", folder, error, CACHE
         )

@@ -1,6 +1,6 @@
 """Array types, ragged lists, and their files (safetensors: no pickle, memory-mapped on load)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +54,11 @@ class Ragged:
     def from_owner(owner: I64, item: I32, n: int) -> "Ragged":
         """Lists from flat entries whose `owner` is already in ascending order."""
         return Ragged(pointers(np.bincount(owner, minlength=n)), item.astype(np.int32))
+
+    @staticmethod
+    def joined(parts: Sequence["Ragged"]) -> "Ragged":
+        """The lists of several, one after another."""
+        return Ragged(pointers(np.concatenate([np.diff(part.pointer) for part in parts])), np.concatenate([part.item for part in parts]))
 
 
 def pointers(counts: Array) -> I64:

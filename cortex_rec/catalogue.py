@@ -148,9 +148,14 @@ class Promotions:
 
         def latest(of_store: I64) -> I64:
             wanted = (of_store * n_items + item) * span
-            at = np.maximum(np.searchsorted(key, wanted + (time - first), side="right") - 1, 0)
-            holds = (key[at] >= wanted) & (key[at] <= wanted + (time - first)) & (time < self.end[order[at]])
-            return np.where(holds, order[at], NO_ROW)
+            at = np.searchsorted(key, wanted + (time - first), side="right") - 1
+            while True:
+                started = (at >= 0) & (key[at] >= wanted)
+                over = started & (time >= self.end[order[at]])
+                if not over.any():
+                    return np.where(started, order[at], NO_ROW)
+                # A shorter offer that is over may hide a longer one that started before it.
+                at = at - over
 
         local = latest(store.astype(np.int64) + 1)
         return np.where((local >= 0) & (store >= 0), local, latest(np.zeros(len(item), np.int64)))

@@ -48,6 +48,17 @@ class FilesSource(Section):
     promotions: TableFiles | None = None
     campaigns: TableFiles | None = None
     coupons: TableFiles | None = None
+    #: further columns of the items table, each kept as a categorical attribute of its name
+    attributes: tuple[str, ...] = ()
+
+
+class HMSource(Section):
+    """The files of the H&M competition; a relative folder starts at the YAML's."""
+
+    kind: Literal["hm"] = "hm"
+    folder: str
+    #: whether pictures are taken from `images/`, where that folder is
+    images: bool = True
 
 
 class LightGCNTextSource(Section):
@@ -57,7 +68,7 @@ class LightGCNTextSource(Section):
     folder: str
 
 
-Source = Annotated[CompleteJourneySource | FilesSource | LightGCNTextSource, Field(discriminator="kind")]
+Source = Annotated[CompleteJourneySource | FilesSource | HMSource | LightGCNTextSource, Field(discriminator="kind")]
 
 
 class Quality(Section):
@@ -219,8 +230,8 @@ class Neural(Section):
     width: int = Field(default=64, ge=1)
     item_width: int = Field(default=32, ge=1)
     deep: tuple[int, ...] = (128, 64)
-    #: latest items that are attended to, and in how many ways
-    history: int = Field(default=30, ge=1)
+    #: latest items that are attended to (`features.recent.LENGTH` are there), and in how many ways
+    history: int = Field(default=30, ge=1, le=60)
     heads: int = Field(default=4, ge=1)
     crosses: int = Field(default=2, ge=0)
     cross_rank: int = Field(default=16, ge=1)
@@ -327,17 +338,13 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
 
 def _relative_to(folder: Path, config: Config) -> Config:
     """Resolve the source's relative paths against the YAML's folder."""
-    source = config.source
-    if isinstance(source, FilesSource):
-        tables = {}
-        for name in ("interactions", "items", "users", "promotions"):
-            files: TableFiles | None = getattr(source, name)
-            if files is not None:
-                tables[name] = files.model_copy(update={"path": str(folder / files.path)})
-        return config.model_copy(update={"source": source.model_copy(update=tables)})
-    if isinstance(source, LightGCNTextSource):
-        return config.model_copy(update={"source": source.model_copy(update={"folder": str(folder / source.folder)})})
-    return config
+    resolved: dict[str, object] = {}
+    for name, value in config.source:
+        if isinstance(value, TableFiles):
+            resolved[name] = value.model_copy(update={"path": str(folder / value.path)})
+        elif name == "folder":
+            resolved[name] = str(folder / value)
+    return config.model_copy(update={"source": config.source.model_copy(update=resolved)})
 
 
 def _explain(error: ValidationError) -> str:
@@ -359,7 +366,7 @@ def _explain(error: ValidationError) -> str:
 def _known_keys(model: type[BaseModel]) -> list[str]:
     """All keys of the configuration at any depth."""
     keys: set[str] = set()
-    pending: list[Any] = [model, CompleteJourneySource, FilesSource, TableFiles, LightGCNTextSource]
+    pending: list[Any] = [model, CompleteJourneySource, FilesSource, TableFiles, HMSource, LightGCNTextSource]
     while pending:
         current = pending.pop()
         for name, field in current.model_fields.items():

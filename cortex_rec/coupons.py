@@ -82,11 +82,9 @@ class Coupons:
         of, item = known.rows(coupons[columns.CAMPAIGN]).astype(np.int64), items.rows(coupons[columns.ITEM])
         listed = (of != NO_ROW) & (item != NO_ROW)
         item_key, item_coupons = np.unique(of[listed] * len(items) + item[listed], return_counts=True)
-        group = subcategory[item_key % max(len(items), 1)]
+        group = subcategory[item_key % len(items)]
         grouped = group != NO_ROW
-        subcategory_key, subcategory_items = np.unique(
-            item_key[grouped] // max(len(items), 1) * len(items) + group[grouped], return_counts=True
-        )
+        subcategory_key, subcategory_items = np.unique(item_key[grouped] // len(items) * len(items) + group[grouped], return_counts=True)
         return cls(
             np.array([campaigns.height > 0]),
             user[order],

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from cortex_rec.arrays import F64, I32, I64, NO_ROW
-from cortex_rec.features.groups import Groups, ages, decayed, group
+from cortex_rec.features.groups import Groups, ages, decayed, group, mean_of
 from cortex_rec.histories import Histories
 
 
@@ -51,6 +51,11 @@ class Queries:
     def items_pointer(self) -> I64:
         """(n + 1,) int64: the entries of `items` that belong to query `i` are `items_pointer[i]:items_pointer[i + 1]`."""
         return np.searchsorted(self.items.key, np.arange(len(self) + 1) * self.n_items)
+
+    @cached_property
+    def paid(self) -> F64:
+        """(n_entries,) float64 mean price paid for one unit, of each entry of `items`; NaN where unknown."""
+        return mean_of(self.histories.price, self.items)
 
     def weights(self, half_life_days: float) -> F64:
         """(n_entries,) float64 decayed number of purchases of each entry of `items`."""

@@ -1,11 +1,18 @@
 """A test window of four users small enough to check by hand."""
 
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
 import numpy as np
 
 from cortex_rec.arrays import DAY, NO_ROW, Ragged, pointers
 from cortex_rec.evaluation.evaluate import Judged
 from cortex_rec.evaluation.influence import Influence
 from cortex_rec.histories import Histories
+from cortex_rec.releases import store
+from cortex_rec.releases.manifest import Contents, DataWindow
+from cortex_rec.releases.store import Release
 
 
 def ragged(*rows: list[int]) -> Ragged:
@@ -58,3 +65,11 @@ def influence() -> Influence:
         np.full(4, 0.7, np.float32),
         [("pair_recency", 30.0)],
     )
+
+
+def release_of(root: Path, write: Callable[[Path], None]) -> Release:
+    """A published release that holds only what `write` writes."""
+    data = DataWindow(as_of=datetime(2026, 1, 8), first=datetime(2025, 1, 1), last=datetime(2026, 1, 7), interactions=10, users=4, items=6)
+    contents = Contents(name="shop", data=data, config={}, features=(), metrics={}, libraries={})
+    store.publish(root, write, contents, {})
+    return store.open_release(root)

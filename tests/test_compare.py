@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from judged import judged, ragged
+from judged import history, judged, ragged, release_of
 from typer.testing import CliRunner
 
 from cortex_rec.cli import app
@@ -63,17 +63,26 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def test_a_slice_that_nobody_is_in_has_no_row() -> None:
+    alike = replace(judged(), history=history([0], [1], [3], [0]))
+    rows = compare(per_user(alike, USERS), per_user(alike, USERS))
+    assert {row["slice"] for row in rows} == {"all", "new_items", "repeat_items", "light_users"}
+    json.dumps(rows, allow_nan=False)
+
+
 def test_the_command_line_prints_the_rows_as_json_and_as_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cortex_rec.cli._evaluation", lambda given, releases: releases / given)
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        per_user(judged(), USERS).write_parquet(tmp_path / name / PER_USER)
-    done = CliRunner().invoke(app, ["compare", "a", "b", "--releases", str(tmp_path), "--json"])
+    def write(folder: Path) -> None:
+        (folder / "report").mkdir()
+        per_user(judged(), USERS).write_parquet(folder / "report" / PER_USER)
+
+    made = release_of(tmp_path, write)
+    monkeypatch.setattr("flows.run.run_evaluate", lambda config: made.path / "report")
+    done = CliRunner().invoke(app, ["compare", made.id, "tomorrow.yaml", "--releases", str(tmp_path), "--json"])
     assert done.exit_code == 0, done.output
     found = json.loads(done.output)
-    assert (found["first"], found["second"]) == ("a", "b")
+    assert (found["first"], found["second"]) == (made.id, "tomorrow.yaml")
     assert {row["difference"] for row in found["rows"]} == {0}
-    shown = CliRunner().invoke(app, ["compare", "a", "b", "--releases", str(tmp_path)])
+    assert np.isfinite(found["rows"][0]["low"])
+    shown = CliRunner().invoke(app, ["compare", made.id, "latest", "--releases", str(tmp_path)])
     assert shown.exit_code == 0
     assert "new items" in shown.output
-    assert np.isfinite(found["rows"][0]["low"])

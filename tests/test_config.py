@@ -108,10 +108,12 @@ def test_a_key_like_no_other_is_refused_without_a_guess(tmp_path: Path) -> None:
         ("retrieval.graph.temperature", -1),
         ("retrieval.graph.weight_decay", -1),
         ("retrieval.vector.half_life_days", -2),
-        ("ranking.trees", 0),
-        ("ranking.leaves", 1),
-        ("ranking.feature_fraction", 1.5),
-        ("ranking.l2", -1),
+        ("ranking.lambdarank.trees", 0),
+        ("ranking.lambdarank.leaves", 1),
+        ("ranking.lambdarank.feature_fraction", 1.5),
+        ("ranking.lambdarank.l2", -1),
+        ("ranking.neural.history", 61),
+        ("ranking.blend.neural", 1.1),
         ("evaluation.bootstrap_samples", 9),
         ("evaluation.cutoffs", [0, 5]),
         ("evaluation.cutoffs", [10, 5]),
@@ -123,6 +125,7 @@ def test_a_bad_value_is_refused_by_the_name_of_its_key(tmp_path: Path, path: str
     with pytest.raises(ConfigError) as caught:
         load_config(write(tmp_path, with_value(path, value)))
     assert all(part in str(caught.value) for part in path.split(".") if part != "kind")
+    assert "is not a known key" not in str(caught.value)
     assert "run.yaml" in str(caught.value)
     assert len(str(caught.value)) < len(str(tmp_path)) + 200
 

@@ -20,7 +20,7 @@ from cortex_rec.ranking import neural, neural_training, piecewise
 from cortex_rec.ranking.neural import BLOCK, Neural
 from cortex_rec.ranking.protocol import Ranker
 from cortex_rec.ranking.training import TrainingLists
-from cortex_rec.testing.ranker_contract import RankerContract, rows_of, small_lists
+from cortex_rec.testing.ranker_contract import RankerContract, small_lists
 
 SMALL = NeuralConfig(
     pieces=4, width=8, item_width=8, deep=(8,), heads=2, history=20, cross_rank=4, epochs=12, lists_a_step=8, learning_rate=0.02
@@ -125,7 +125,7 @@ def test_a_list_scores_alone_as_among_others_bit_for_bit() -> None:
     for i in range(4):
         rows, own = slice(pointer[i], pointer[i + 1]), slice(i, i + 1)
         recent = Recent(matrix.recent.item[own], matrix.recent.days[own], matrix.recent.baskets[own])
-        alone = replace(rows_of(matrix, rows), lists=Ragged(pointer[i : i + 2] - pointer[i], matrix.lists.item[rows]), recent=recent)
+        alone = replace(matrix.rows(rows), lists=Ragged(pointer[i : i + 2] - pointer[i], matrix.lists.item[rows]), recent=recent)
         assert ranker.score(alone).tobytes() == scores[rows].tobytes()
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -18,9 +19,10 @@ from cortex_rec.encoding import encode
 from cortex_rec.errors import ArtifactError, EmptyTrainingSetError
 from cortex_rec.features.recent import LENGTH
 from cortex_rec.queries import ask
-from cortex_rec.ranking import lambdarank, training
+from cortex_rec.ranking import lambdarank, rankers, training
 from cortex_rec.ranking.lambdarank import LambdaRank
 from cortex_rec.ranking.protocol import Ranker
+from cortex_rec.ranking.rankers import REGISTRY
 from cortex_rec.ranking.training import TrainingLists, _of_users, build, groups, held_out, sample, sampled, spread
 from cortex_rec.splits import Window, truth
 from cortex_rec.testing.evidence import AS_OF, unit_vectors
@@ -208,3 +210,24 @@ def by_user(lists: TrainingLists) -> list[TrainingLists]:
     """One object a user."""
     n = len(lists.matrix.lists)
     return [_of_users(lists, np.arange(n) == i) for i in range(n)]
+
+
+@pytest.mark.parametrize("ranker", list(REGISTRY))
+def test_a_shop_with_one_user_a_window_cannot_be_learned_from_and_says_so(ranker: Literal["lambdarank", "neural", "blend"]) -> None:
+    with pytest.raises(EmptyTrainingSetError, match="no candidate is left to validate on"):
+        rankers.fit([small_lists(0, lists=1), small_lists(1, lists=1)], RUN.model_copy(update={"ranker": ranker}))
+
+
+def test_machine_code_cut_short_by_a_crash_is_never_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ranker, matrix = lambdarank.fit([small_lists(0)], CONFIG, seed=7, threads=1), small_lists(3).matrix
+
+    def crash(self: object, cache: str, **options: object) -> None:
+        Path(cache).write_bytes(b"half of it")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr("lleaves.Model.compile", crash)
+        with pytest.raises(KeyboardInterrupt):
+            ranker.compiled(tmp_path)
+    assert list(tmp_path.glob("*.o")) == []
+    assert ranker.compiled(tmp_path).score(matrix).tobytes() == ranker.score(matrix).tobytes()

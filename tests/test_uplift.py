@@ -86,6 +86,15 @@ def test_a_purchase_falls_into_the_offer_that_held_in_its_store_at_its_time() ->
     assert offers().covering(store, item, np.zeros(len(item), np.int64), 4).tolist() == [NO_ROW] * len(asked)
 
 
+def test_a_short_offer_that_is_over_does_not_hide_a_longer_one() -> None:
+    held = offers(("b", "s0", 0, 30, "0", "A"), ("b", "s0", 10, 17, "0", "A"), ("b", None, 0, 60, "0", "A"), ("b", None, 20, 22, "0", "A"))
+    days = [5, 12, 17, 29, 30, 40, 21]
+    found = held.covering(*(np.full(len(days), value, np.int32) for value in (0, 1)), np.array([moment(day) for day in days]), 4)
+    assert [(int(held.start[at]), int(held.end[at])) for at in found] == [
+        (moment(start), moment(end)) for start, end in [(0, 30), (10, 17), (0, 30), (0, 30), (0, 60), (0, 60), (0, 30)]
+    ]
+
+
 def test_a_saved_uplift_is_the_same(tmp_path: Path) -> None:
     fitted().save(tmp_path / "uplift.safetensors")
     again = Uplift.load(tmp_path / "uplift.safetensors")

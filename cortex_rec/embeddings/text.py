@@ -65,6 +65,9 @@ def _read(store: Path) -> dict[str, Array]:
 def _encode(titles: list[str], model: str, progress: Callable[[int, int], None]) -> F32:
     """(n, d) float32, titles of similar length together."""
     os.environ["HF_HUB_OFFLINE"] = "1"
+    from cortex_rec.embeddings.pretrained import import_torchvision
+
+    import_torchvision()
     from sentence_transformers import SentenceTransformer
 
     folder = _folder(model)

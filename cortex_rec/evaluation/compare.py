@@ -42,8 +42,7 @@ def per_user(judged: Judged, users: IdMap) -> pl.DataFrame:
         found = metrics.per_user(ranked, truth, _CUTOFFS)
         figures |= {f"{name} {metric}".strip(): found[metric] for metric in (MAIN, "recall@20")}
     purchases = np.diff(judged.history.pointer)
-    thirds = np.quantile(purchases, [1 / 3, 2 / 3]) if len(purchases) else [0, 0]
-    activity = np.array(["light_users", "medium_users", "heavy_users"])[np.searchsorted(thirds, purchases)]
+    activity = np.array(slices.ACTIVITY)[slices.activity(purchases)]
     columns = {_USER: users.external(judged.users), _WINDOW: [judged.test_week] * len(judged.users), _ACTIVITY: activity.tolist()}
     return pl.DataFrame(columns | figures).with_columns(pl.selectors.float().fill_nan(None))
 
@@ -59,7 +58,10 @@ def read(folder: Path) -> pl.DataFrame:
     try:
         return pl.read_parquet(folder / PER_USER)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise ArtifactError(f"{folder / PER_USER}: cannot be read ({error}). Releases have it since format 1; evaluate again.") from error
+        raise ArtifactError(
+            f"{folder / PER_USER}: cannot be read ({error}). Releases made before there was `cortex-rec compare` lack it: "
+            "train again, or name the YAML file in place of the release."
+        ) from error
 
 
 def compare(first: pl.DataFrame, second: pl.DataFrame, *, samples: int = 1_000, seed: int = 7) -> list[dict[str, Any]]:
@@ -75,8 +77,8 @@ def compare(first: pl.DataFrame, second: pl.DataFrame, *, samples: int = 1_000, 
     Returns
     -------
     list
-        One mapping a slice and metric: `slice`, `metric`, `users`, `first`, `second`, `difference` and the bounds `low` and
-        `high` of its 95 % paired interval.
+        One mapping a slice and metric that says something of somebody: `slice`, `metric`, `users`, `first`, `second`,
+        `difference` and the bounds `low` and `high` of its 95 % paired interval.
 
     Raises
     ------
@@ -93,20 +95,23 @@ def compare(first: pl.DataFrame, second: pl.DataFrame, *, samples: int = 1_000, 
             "Evaluate both on the same source and gates."
         )
     rows = []
-    for part in ("all", "light_users", "medium_users", "heavy_users"):
+    for part in ("all", *slices.ACTIVITY):
         chosen = both if part == "all" else both.filter(pl.col(_ACTIVITY) == part)
         for column in first.columns:
             if first.schema[column] != pl.Float64 or (part != "all" and column != MAIN):
                 continue
             *name, metric = column.split(" ")
             pair = [chosen[given].cast(pl.Float64).fill_null(float("nan")).to_numpy() for given in (column, f"{column} of second")]
+            judged = int(np.isfinite(pair[0]).sum())
+            if judged == 0:
+                continue
             low, high = significance.intervals({"": pair[1] - pair[0]}, samples=samples, seed=seed)[""]
-            means = [float(np.nanmean(values)) if np.isfinite(values).any() else float("nan") for values in pair]
+            means = [float(np.nanmean(values)) for values in pair]
             rows.append(
                 {
                     "slice": name[0] if name else part,
                     "metric": metric,
-                    "users": int(np.isfinite(pair[0]).sum()),
+                    "users": judged,
                     "first": means[0],
                     "second": means[1],
                     "difference": means[1] - means[0],

@@ -120,7 +120,7 @@ def evaluate(judged: Judged, config: Evaluation, *, seed: int, influence: Influe
         "stages": candidates.stages(judged.ranked, judged.truth, judged.bought_before, judged.n_items, MAIN_K),
         "slices": {name: _slice(part, cutoffs, config, seed) for name, part in parts.items()}
         | {"departments": {name: _slice(part, _ALWAYS, config, seed) for name, part in departments.items()}},
-        "baselines": {name: _baseline(ranked, judged, per_user, cutoffs, config, seed) for name, ranked in judged.baselines.items()},
+        "baselines": {name: _baseline(ranked, judged, per_user, config, seed) for name, ranked in judged.baselines.items()},
         "beyond_accuracy": {name: _describe(ranked, judged) for name, ranked in lists.items()}
         | {"bought": _describe(metrics.where(judged.truth, judged.truth.item >= 0), judged, judged.n_items)},
         "influence": describe(influence) if influence else None,
@@ -174,11 +174,9 @@ def _slice(part: slices.Part, cutoffs: tuple[int, ...] | list[int], config: Eval
     }
 
 
-def _baseline(
-    ranked: Ragged, judged: Judged, system: Mapping[str, F64], cutoffs: list[int], config: Evaluation, seed: int
-) -> dict[str, Any]:
+def _baseline(ranked: Ragged, judged: Judged, system: Mapping[str, F64], config: Evaluation, seed: int) -> dict[str, Any]:
     """A baseline's metrics, overall and by novelty, and the system's lead over it."""
-    own = metrics.per_user(ranked, judged.truth, cutoffs)[MAIN]
+    own = metrics.per_user(ranked, judged.truth, (MAIN_K,))[MAIN]
     difference = system[MAIN] - own
     low, high = significance.intervals({MAIN: difference}, samples=config.bootstrap_samples, seed=seed)[MAIN]
     gain = significance.lift(system[MAIN], own, samples=config.bootstrap_samples, seed=seed)

@@ -1,12 +1,11 @@
 """From a recommender and a test window to what `evaluate` judges: the same request path as the service's."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
 
-from cortex_rec.arrays import F32, Ragged, pointers
+from cortex_rec.arrays import F32, Ragged
 from cortex_rec.evaluation import baselines
 from cortex_rec.evaluation.evaluate import MAIN_K, Judged
 from cortex_rec.evaluation.influence import Influence
@@ -36,9 +35,6 @@ def judge(recommender: Recommender, window: Window) -> Judged:
     before = data.histories.before(start)
     history = before.take(users)
     parts = [recommender.rank(ask(before, users[at : at + BLOCK], start, n_items)) for at in range(0, len(users), BLOCK)]
-    ranked = Ragged(
-        pointers(np.concatenate([np.diff(part.lists.pointer) for part in parts])), np.concatenate([part.lists.item for part in parts])
-    )
     owned = distinct(history)
     names = recommender.snapshot.union.names
     found_by = np.concatenate([part.found_by for part in parts])
@@ -46,7 +42,7 @@ def judge(recommender: Recommender, window: Window) -> Judged:
         window=(_iso(start), _iso(window.end)),
         test_week=window.label,
         users=users,
-        ranked=ranked,
+        ranked=Ragged.joined([part.lists for part in parts]),
         scores=np.concatenate([part.scores for part in parts]),
         probabilities=np.concatenate([part.probabilities for part in parts]),
         truth=bought,
@@ -85,12 +81,12 @@ def explain(recommender: Recommender, window: Window, *, seed: int, users: int =
     data, snapshot, ranker = recommender.data, recommender.snapshot, recommender.ranker
     everyone, _ = truth(data.histories, window)
     chosen = np.sort(np.random.default_rng([seed, window.start]).permutation(everyone)[:users])
-    queries = ask(data.histories.before(window.start), chosen, window.start, len(data.items))
+    queries = ask(data.histories, chosen, window.start, len(data.items))
     matrix = assemble(queries, snapshot.union.retrieve(queries), snapshot, data.catalogue)
     lists = matrix.lists
     order = np.lexsort((lists.item, -ranker.score(matrix), lists.owner))
     best = np.sort(order[np.arange(len(order)) - lists.pointer[lists.owner] < shown])
-    matrix = replace(matrix, lists=Ragged.from_owner(lists.owner[best], lists.item[best], len(lists)), values=matrix.values[best])
+    matrix = matrix.rows(best)
     contributions = ranker.contributions(matrix)
     if contributions is None:
         return None

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from cortex_rec.arrays import F64, I32, I64, Ragged, pointers, ranges
+from cortex_rec.arrays import F64, I32, I64, Ragged, pointers
+from cortex_rec.evaluation.baselines import everyone
 from cortex_rec.evaluation.metrics import top, without
 from cortex_rec.histories import Histories
 from cortex_rec.retrieval.protocol import best
@@ -102,15 +103,13 @@ def frequency(histories: Histories, *, as_of: int, n_items: int) -> I32:
 
 def followed_by(lists: Ragged, ranking: I32, n: int) -> Ragged:
     """Each list, and after it the best `n` of the ranking that it lacks: personal then global frequency is GP-TopFreq."""
-    counts = np.minimum(np.diff(lists.pointer) + n, len(ranking))
-    everyone = Ragged(pointers(counts), ranking[ranges(np.zeros(len(counts), np.int64), counts)])
-    rest = top(without(everyone, lists), n)
+    rest = top(without(everyone(ranking, lists, n), lists), n)
     owner = np.concatenate([lists.owner, rest.owner])
     order = np.argsort(owner, kind="stable")
     return Ragged.from_owner(owner[order], np.concatenate([lists.item, rest.item])[order], len(lists))
 
 
-def tifu_knn(histories: Histories, users: I32, parameters: TifuKnn | None = None, *, as_of: int, n: int, n_items: int) -> Ragged:
+def tifu_knn(histories: Histories, users: I32, parameters: TifuKnn, *, as_of: int, n: int, n_items: int) -> Ragged:
     """Frequencies that fade from group to group of baskets, blended with those of the nearest users.
 
     Every basket weighs `within_group` for each later one in its group; a group's vector is the mean of its baskets and a
@@ -123,8 +122,6 @@ def tifu_knn(histories: Histories, users: I32, parameters: TifuKnn | None = None
         All users, who are also the neighbours; what happened at or after `as_of` is not looked at.
     users
         (n_users,) int32 rows of the users wanted; each has a purchase before `as_of`.
-    parameters
-        `TifuKnn()` when absent.
     as_of
         Moment of the recommendation, seconds since 1970 in the shop's time zone.
     n
@@ -142,9 +139,8 @@ def tifu_knn(histories: Histories, users: I32, parameters: TifuKnn | None = None
     Hu et al. 2020, Modeling personalized item frequency information for next-basket recommendation (arXiv:2006.00556), equations
     of section 4. The paper's groups, not its published program's, which splits every history into the same number of groups.
     """
-    chosen = parameters or TifuKnn()
     before = histories.before(as_of)
-    vectors = _by_item(before, _fading(before, chosen), n_items)
+    vectors = _by_item(before, _fading(before, parameters), n_items)
     holders = vectors.T.tocsr()
     length = (vectors**2).sum(axis=1)
     silent = np.diff(before.pointer) == 0
@@ -153,16 +149,16 @@ def tifu_knn(histories: Histories, users: I32, parameters: TifuKnn | None = None
         distance = length[block, None] + length - 2 * (vectors[block] @ holders).toarray()
         distance[:, silent] = np.inf
         distance[np.arange(len(block)), block] = np.inf
-        near = np.argsort(distance, axis=1, kind="stable")[:, : min(chosen.k, int(np.count_nonzero(~silent)) - 1)]
+        near = np.argsort(distance, axis=1, kind="stable")[:, : min(parameters.k, int(np.count_nonzero(~silent)) - 1)]
         result = np.zeros(distance.shape)
-        np.put_along_axis(result, near, (1 - chosen.own) / max(near.shape[1], 1), axis=1)
-        result[np.arange(len(block)), block] = chosen.own
+        np.put_along_axis(result, near, (1 - parameters.own) / max(near.shape[1], 1), axis=1)
+        result[np.arange(len(block)), block] = parameters.own
         return result
 
     return _ranked(before, users, weights, vectors, n)
 
 
-def up_cf(histories: Histories, users: I32, parameters: UpCf | None = None, *, as_of: int, n: int, n_items: int) -> Ragged:
+def up_cf(histories: Histories, users: I32, parameters: UpCf, *, as_of: int, n: int, n_items: int) -> Ragged:
     """Everybody's frequencies in their latest baskets, the user's own included, weighted by likeness to the power `locality`.
 
     The likeness of a user who bought the items A to one who bought B is `|A & B| / (|A| ** asymmetry * |B| ** (1 - asymmetry))`,
@@ -174,8 +170,6 @@ def up_cf(histories: Histories, users: I32, parameters: UpCf | None = None, *, a
         All users, who are also the neighbours; what happened at or after `as_of` is not looked at.
     users
         (n_users,) int32 rows of the users wanted; each has a purchase before `as_of`.
-    parameters
-        `UpCf()` when absent.
     as_of
         Moment of the recommendation, seconds since 1970 in the shop's time zone.
     n
@@ -192,10 +186,9 @@ def up_cf(histories: Histories, users: I32, parameters: UpCf | None = None, *, a
     ------
     Faggioli, Polato, Aiolli 2020, Recency aware collaborative filtering for next basket recommendation, UMAP '20 (UP-CF@r).
     """
-    chosen = parameters or UpCf()
     before = histories.before(as_of)
-    latest = _by_item(before, (_back(before) < chosen.recency).astype(np.float64), n_items)
-    counted = np.minimum(np.maximum(before.baskets, 1), chosen.recency)
+    latest = _by_item(before, (_back(before) < parameters.recency).astype(np.float64), n_items)
+    counted = np.minimum(np.maximum(before.baskets, 1), parameters.recency)
     lent = (sparse.diags_array(1 / counted) @ latest).tocsr()
     bought = _by_item(before, np.ones(len(before.item)), n_items)
     bought.data[:] = 1
@@ -204,8 +197,8 @@ def up_cf(histories: Histories, users: I32, parameters: UpCf | None = None, *, a
 
     def weights(block: I32) -> F64:
         shared = (bought[block] @ holders).toarray()
-        likeness: F64 = shared / (size[block, None] ** chosen.asymmetry * size ** (1 - chosen.asymmetry))
-        return likeness**chosen.locality
+        likeness: F64 = shared / (size[block, None] ** parameters.asymmetry * size ** (1 - parameters.asymmetry))
+        return likeness**parameters.locality
 
     return _ranked(before, users, weights, lent, n)
 
@@ -225,13 +218,13 @@ def _back(histories: Histories) -> I64:
     return histories.baskets[histories.owner] - 1 - histories.basket
 
 
-def _fading(histories: Histories, chosen: TifuKnn) -> F64:
+def _fading(histories: Histories, parameters: TifuKnn) -> F64:
     """(n_events,) weight of each event's basket in its user's vector."""
-    group, place = np.divmod(_back(histories), chosen.group_size)
+    group, place = np.divmod(_back(histories), parameters.group_size)
     baskets = histories.baskets[histories.owner]
-    groups = -(-baskets // chosen.group_size)
-    size = np.minimum(baskets - group * chosen.group_size, chosen.group_size)
-    weight: F64 = chosen.within_group**place * chosen.across_groups**group / (size * groups)
+    groups = -(-baskets // parameters.group_size)
+    size = np.minimum(baskets - group * parameters.group_size, parameters.group_size)
+    weight: F64 = parameters.within_group**place * parameters.across_groups**group / (size * groups)
     return weight
 
 

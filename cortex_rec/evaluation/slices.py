@@ -1,14 +1,17 @@
 """Parts of the test users and of what they bought, so that a good mean cannot hide a bad corner."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
-from cortex_rec.arrays import I32, I64, Bool, Ragged
+from cortex_rec.arrays import I32, I64, Ragged
 from cortex_rec.evaluation.metrics import is_in, take, where
 
 #: A slice: the ranked lists to judge and the truth to judge them by.
 Part = tuple[Ragged, Ragged]
+#: Thirds of the users, by what they have bought.
+ACTIVITY: Final = ("light_users", "medium_users", "heavy_users")
 
 
 def by_novelty(ranked: Ragged, truth: Ragged, bought_before: Ragged) -> dict[str, Part]:
@@ -28,13 +31,14 @@ def by_activity(ranked: Ragged, truth: Ragged, n_purchases: I64) -> dict[str, Pa
     n_purchases
         (n_users,) order lines before the test window.
     """
-    lower, upper = np.quantile(n_purchases, [1 / 3, 2 / 3]) if len(n_purchases) else (0.0, 0.0)
-    masks: Mapping[str, Bool] = {
-        "light_users": n_purchases <= lower,
-        "medium_users": (n_purchases > lower) & (n_purchases <= upper),
-        "heavy_users": n_purchases > upper,
-    }
-    return {name: (take(ranked, mask), take(truth, mask)) for name, mask in masks.items()}
+    third = activity(n_purchases)
+    return {name: (take(ranked, third == place), take(truth, third == place)) for place, name in enumerate(ACTIVITY)}
+
+
+def activity(n_purchases: I64) -> I64:
+    """(n_users,) int64 place in `ACTIVITY` of each user."""
+    bounds = np.quantile(n_purchases, [1 / 3, 2 / 3]) if len(n_purchases) else np.zeros(2)
+    return np.searchsorted(bounds, n_purchases)
 
 
 def by_department(ranked: Ragged, truth: Ragged, department: I32, names: Sequence[str]) -> dict[str, Part]:

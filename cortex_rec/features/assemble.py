@@ -1,11 +1,11 @@
 """(histories, statistics, context, candidates) -> matrix. The one code path of training, evaluation and serving."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cortex_rec.arrays import F32, Ragged
+from cortex_rec.arrays import F32, Array, Ragged
 from cortex_rec.catalogue import Catalogue
 from cortex_rec.features import coupons, item, pair, person, taste, uplift, user
 from cortex_rec.features.recent import Recent, recent
@@ -37,6 +37,11 @@ class Matrix:
     values: F32
     recent: Recent
     vectors: F32
+
+    def rows(self, chosen: Array | slice) -> "Matrix":
+        """The same lists with only some of their rows, in their order."""
+        lists = Ragged.from_owner(self.lists.owner[chosen], self.lists.item[chosen], len(self.lists))
+        return replace(self, lists=lists, values=self.values[chosen])
 
     def columns(self, names: Sequence[str]) -> F32:
         """(n, len(names)) float32 values of the named features, NaN for one that is not there."""

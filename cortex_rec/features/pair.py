@@ -40,7 +40,7 @@ def item_features(queries: Queries, lists: Ragged, statistics: Statistics) -> di
         "pair_quantity": mean_of(queries.histories.quantity, pairs),
         "pair_last_quantity": mean_of(np.where(latest, queries.histories.quantity, np.float32(np.nan)).astype(np.float32), pairs),
         "pair_discount": mean_of(queries.histories.discount, pairs),
-        "pair_price_ratio": statistics.recent_price[pairs.member] / np.maximum(mean_of(queries.histories.price, pairs), 0.01),
+        "pair_price_ratio": statistics.recent_price[pairs.member] / np.maximum(queries.paid, 0.01),
     }
     return _gather(columns, entry)
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from cortex_rec.arrays import F32, F64, I64, NO_ROW, Array, Ragged, find, ratio, sums
 from cortex_rec.catalogue import Catalogue
-from cortex_rec.features.groups import mean_of
 from cortex_rec.features.statistics import Statistics
 from cortex_rec.queries import Queries
 
@@ -59,7 +58,7 @@ def _match(bought: Array, asked: Array) -> _Match:
 
 def _prices(queries: Queries, weight: F64, group: _Match, price: F32, recent: F32) -> dict[str, Array]:
     """The item's price over the user's mean price in its subcategory; this week's over those of its cheapest and its dearest item."""
-    paid = mean_of(queries.histories.price, queries.items)
+    paid = queries.paid
     known = np.isfinite(paid)
     mean = ratio(group.total(np.where(known, weight * paid, 0.0)), group.total(weight * known))
     cheapest, dearest = np.full(group.n, np.inf), np.full(group.n, -np.inf)

@@ -114,6 +114,6 @@ def _lift(lines: F64, held: F64, rate: F64, group: I32) -> F32:
     width = int(group.max(initial=NO_ROW)) + 2
     of = group % width
     overall = lines.sum() / max(expected.sum(), 1e-9) if lines.sum() > 0 else 1.0
-    of_group = (np.bincount(of, lines, width) + _GROUP_PRIOR * overall) / (np.bincount(of, expected, width) + _GROUP_PRIOR)
+    of_group = (sums(of, lines, width) + _GROUP_PRIOR * overall) / (sums(of, expected, width) + _GROUP_PRIOR)
     lift: F32 = ((lines + _ITEM_PRIOR * of_group[of]) / (expected + _ITEM_PRIOR)).astype(np.float32)
     return lift

@@ -10,7 +10,7 @@ import numpy as np
 from cortex_rec.arrays import F32, load_arrays, save_arrays, vars_of
 from cortex_rec.errors import EmptyTrainingSetError
 from cortex_rec.ranking.protocol import Ranker
-from cortex_rec.ranking.training import TrainingLists
+from cortex_rec.ranking.training import TrainingLists, bought
 
 #: Made-up candidates at either end of the scores that are as likely as all together: without them a handful that was bought, or of which
 #: none was, would be certain. From 1 to 10 the log loss is lower than without, on users and weeks that it was not fitted on.
@@ -69,8 +69,8 @@ def fit(ranker: Ranker, lists: Sequence[TrainingLists]) -> Calibration:
     scores = np.concatenate([ranker.score(each.matrix) for each in lists]).astype(np.float64)
     if len(scores) == 0:
         raise EmptyTrainingSetError("calibration: the validation window has no candidate. Use longer windows or fewer training windows.")
-    bought, weight = (np.concatenate([getattr(each, name) for each in lists]).astype(np.float64) for name in ("bought", "weight"))
-    usual = np.average(bought, weights=weight)
+    wanted, weight = bought(lists).astype(np.float64), np.concatenate([each.weight for each in lists]).astype(np.float64)
+    usual = np.average(wanted, weights=weight)
     model = IsotonicRegression(out_of_bounds="clip")
-    model.fit(np.r_[scores.min(), scores, scores.max()], np.r_[usual, bought, usual], sample_weight=np.r_[USUAL, weight, USUAL])
+    model.fit(np.r_[scores.min(), scores, scores.max()], np.r_[usual, wanted, usual], sample_weight=np.r_[USUAL, weight, USUAL])
     return Calibration(model.X_thresholds_.astype(np.float32), model.y_thresholds_.astype(np.float32))

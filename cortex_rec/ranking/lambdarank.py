@@ -162,7 +162,7 @@ def fit(
     for objective in own.objectives:
         booster = lgb.train(parameters | {"objective": objective}, data, own.trees, valid_sets=apart, callbacks=stop)
         booster = lgb.Booster(model_str=booster.model_to_string(num_iteration=booster.best_iteration))
-        width = spread([np.asarray(booster.predict(each.matrix.columns(features))) for each in judged], judged)
+        width = spread([np.asarray(booster.predict(each.matrix.columns(features), num_threads=threads)) for each in judged], judged)
         boosters[objective] = _scaled(booster, 1 / width / len(own.objectives))
     return LambdaRank(boosters, features)
 

@@ -1,13 +1,14 @@
 """Boosted trees as machine code, kept in a folder of this machine."""
 
 import hashlib
-import os
 import tempfile
 from importlib import metadata
 from pathlib import Path
 
 import lleaves
 from llvmlite import binding
+
+from cortex_rec.folders import replace_file
 
 
 def of(model: str, folder: Path) -> lleaves.Model:
@@ -25,14 +26,17 @@ def of(model: str, folder: Path) -> lleaves.Model:
     key = hashlib.sha256(f"{compiler}\n{model}".encode()).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"trees-{key[:32]}.o"
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".trees-") as draft:
-        text = Path(draft) / "model.txt"
+    if not target.exists():
+        with replace_file(target) as fresh:
+            _code(model, fresh)
+    return _code(model, target)
+
+
+def _code(model: str, file: Path) -> lleaves.Model:
+    """The code in a file, which is compiled when the file is not there."""
+    with tempfile.TemporaryDirectory() as scratch:
+        text = Path(scratch) / "model.txt"
         text.write_text(model, encoding="utf-8")
         code = lleaves.Model(model_file=str(text))
-        if not target.exists():
-            made = Path(draft) / "trees.o"
-            code.compile(cache=str(made), raw_score=True)
-            os.replace(made, target)
-            return code
-        code.compile(cache=str(target), raw_score=True)
-        return code
+        code.compile(cache=str(file), raw_score=True)
+    return code

@@ -28,6 +28,8 @@ _WARM_UP: Final = 0.1
 _LONGEST_GRADIENT: Final = 5.0
 #: Inputs lie in [0, 1]; while learning they are kept in so many steps, in a quarter of the memory.
 _GRAIN: Final = 255
+#: Rows that are encoded at once.
+_ROWS: Final = 8_192
 
 
 @dataclass(frozen=True)
@@ -255,11 +257,11 @@ def _judge(network: Network, windows: Sequence[_Window], size: int) -> float:
     return float(torch.cat(losses).mean()) if losses else 0.0
 
 
-def _encoded(values: F32, pieces: Piecewise, rows: int = 8_192) -> Array:
+def _encoded(values: F32, pieces: Piecewise) -> Array:
     """(n, width) uint8, a block of rows at a time."""
     result = np.empty((len(values), pieces.width), np.uint8)
-    for start in range(0, len(values), rows):
-        result[start : start + rows] = np.rint(pieces.encode(values[start : start + rows]) * _GRAIN)
+    for start in range(0, len(values), _ROWS):
+        result[start : start + _ROWS] = np.rint(pieces.encode(values[start : start + _ROWS]) * _GRAIN)
     return result
 
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Self
 
 from cortex_rec.arrays import F32
 from cortex_rec.config import Config
-from cortex_rec.errors import ArtifactError
+from cortex_rec.errors import ArtifactError, EmptyTrainingSetError
 from cortex_rec.features.assemble import Matrix
 from cortex_rec.ranking import blend, calibration, lambdarank, neural
 from cortex_rec.ranking.calibration import Calibration
@@ -114,5 +114,7 @@ def fit(lists: Sequence[TrainingLists], config: Config) -> Calibrated:
         If no candidate of any window was bought, or the last window has too few users to validate on.
     """
     learned, validation = held_out(lists, VALIDATION_SHARE, seed=config.seed)
+    if not any(len(each.bought) for each in validation):
+        raise EmptyTrainingSetError("ranker: no candidate is left to validate on. Use longer windows, or fewer training windows.")
     ranker = REGISTRY[config.ranker].fit(learned, config.ranking, validation=validation, seed=config.seed, threads=config.threads)
     return Calibrated(config.ranker, ranker, calibration.fit(ranker, validation))

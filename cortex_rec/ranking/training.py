@@ -88,8 +88,7 @@ def sampled(matrix: Matrix, bought: Bool, negatives: int, generator: np.random.G
     owner, n = lists.owner[kept], len(lists)
     others = np.bincount(lists.owner[~bought], minlength=n) / np.maximum(np.bincount(owner[~bought[kept]], minlength=n), 1)
     weight = np.where(bought[kept], 1, others[owner]).astype(np.float32)
-    thinned = Matrix(Ragged.from_owner(owner, lists.item[kept], n), matrix.names, matrix.values[kept], matrix.recent, matrix.vectors)
-    return TrainingLists(thinned, bought[kept], weight)
+    return TrainingLists(matrix.rows(kept), bought[kept], weight)
 
 
 def sample(owner: I64, bought: Bool, negatives: int, generator: np.random.Generator) -> I64:
@@ -174,10 +173,7 @@ def _varies(values: F32) -> bool:
 def _joined(parts: Sequence[TrainingLists]) -> TrainingLists:
     """Blocks of users of one window, one after another."""
     matrices = [part.matrix for part in parts]
-    lists = Ragged(
-        pointers(np.concatenate([np.diff(matrix.lists.pointer) for matrix in matrices])),
-        np.concatenate([matrix.lists.item for matrix in matrices]),
-    )
+    lists = Ragged.joined([matrix.lists for matrix in matrices])
     recent = Recent(*(np.concatenate([getattr(matrix.recent, name) for matrix in matrices]) for name in ("item", "days", "baskets")))
     matrix = Matrix(lists, matrices[0].names, np.concatenate([each.values for each in matrices]), recent, matrices[0].vectors)
     return TrainingLists(matrix, np.concatenate([part.bought for part in parts]), np.concatenate([part.weight for part in parts]))

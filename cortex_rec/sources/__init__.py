@@ -5,12 +5,13 @@ from typing import Any, Final
 
 from cortex_rec.config import Source, Windows
 from cortex_rec.dataset import Dataset
-from cortex_rec.sources import complete_journey, files, lightgcn_text
+from cortex_rec.sources import complete_journey, files, hm, lightgcn_text
 
 #: `source.kind` -> what reads it. A new format is one new file and one line here.
 READERS: Final[dict[str, Callable[[Any, Windows], Dataset]]] = {
     "complete_journey": complete_journey.read,
     "files": files.read,
+    "hm": hm.read,
     "lightgcn_text": lightgcn_text.read,
 }
 

@@ -16,7 +16,8 @@ from cortex_rec.sources.shelf_words import readable
 #: Week 1 of the data is the week of this Monday (only its Sunday, New Year's Day, has rows); the weeks are calendar
 #: weeks in New York time from there on, so week 53 is that of 2017-12-25.
 FIRST_MONDAY: Final = datetime(2016, 12, 26)
-#: What offers do to sales is learned from this many windows before the first training window (`features.uplift.SPAN` is as long).
+#: Offers are read from this many windows before the training windows, the test window counted in: what they do to sales is learned
+#: from `features.uplift.SPAN`, of which the first training window so has one week less than the others.
 _LOOK_BACK: Final = 8
 _DAY: Final = timedelta(days=1)
 

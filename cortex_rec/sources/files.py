@@ -13,7 +13,7 @@ from cortex_rec import columns
 from cortex_rec.config import FilesSource, TableFiles, Windows
 from cortex_rec.dataset import Dataset, empty
 from cortex_rec.errors import ConfigError, DataError
-from cortex_rec.sources import damage
+from cortex_rec.sources import damage, pictures
 from cortex_rec.sources.column_types import EXPECTED, convert, kind_of
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
@@ -28,24 +28,29 @@ def read(source: FilesSource, windows: Windows) -> Dataset:
     ----------
     source
         Where the tables are. Only interactions are needed: without an items table the catalogue is what was bought.
-        Of the users table only mapped columns are taken, so that a name or address never gets in by accident.
+        Of the users table only mapped columns are taken, so that a name or address never gets in by accident; of the items table
+        our own columns and those that `attributes` names.
     windows
         Not used: own files are read whole.
 
     Raises
     ------
     ConfigError
-        If `columns` names a column that we do not have, or one of campaigns and coupons is given without the other.
+        If `columns` names a column that we do not have, `attributes` one that we have or without an items table, or one of campaigns
+        and coupons is given without the other.
     DataError
-        If a file is missing, empty, damaged or not UTF-8, a mapped column is missing, or a value has the wrong type.
+        If a file is missing, empty, damaged or not UTF-8, a mapped column is missing, a value has the wrong type, or a picture's path
+        leaves the folder of the items file.
     """
+    _check_attributes(source)
     interactions = _table("interactions", source.interactions, columns.INTERACTIONS, columns.INTERACTIONS_REQUIRED)
     if interactions.is_empty():
         raise DataError(f"{source.interactions.path}: no row after the header, so there is nothing to learn from.", table="interactions")
     if source.items is None:
         items = interactions.select(pl.col(columns.ITEM).drop_nulls().unique(maintain_order=True))
     else:
-        items = _table("items", source.items, columns.ITEMS, columns.ITEMS_REQUIRED)
+        schema = dict(columns.ITEMS) | dict.fromkeys(source.attributes, pl.String)
+        items = _table("items", source.items, schema, (*columns.ITEMS_REQUIRED, *source.attributes))
     if source.users is None:
         users = empty({columns.USER: pl.String})
     else:
@@ -65,6 +70,16 @@ def read(source: FilesSource, windows: Windows) -> Dataset:
     campaigns = _table("campaigns", source.campaigns, columns.CAMPAIGNS, columns.CAMPAIGNS_REQUIRED)
     coupons = _table("coupons", source.coupons, columns.COUPONS, columns.COUPONS_REQUIRED)
     return Dataset(interactions, items, users, promotions, campaigns, coupons)
+
+
+def _check_attributes(source: FilesSource) -> None:
+    if source.attributes and source.items is None:
+        raise ConfigError("source: `attributes` are columns of the items table; say in `source.items` where that is.")
+    ours = [name for name in source.attributes if name in columns.ITEMS]
+    if ours:
+        raise ConfigError(
+            f"source.attributes: {ours[0]!r} is a column of ours, which is read without being named here. An attribute is a further column."
+        )
 
 
 def matching(pattern: str) -> list[Path]:
@@ -89,6 +104,8 @@ def _table(name: str, files: TableFiles, schema: Schema, required: tuple[str, ..
         if ours not in schema:
             near = difflib.get_close_matches(ours, schema, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"It is one of {list(schema)}."
+            if name == "items" and not near:
+                hint += " A further column goes into `source.attributes`."
             raise ConfigError(f"source.{name}.columns: {ours!r} is not a column of {name}. {hint} Write `ours: theirs`.")
     tables = [_file(name, path, files, schema, required) for path in matching(files.path)]
     return pl.concat(tables, how="diagonal")
@@ -123,7 +140,10 @@ def _file(name: str, path: Path, files: TableFiles, schema: Schema, required: tu
             message = "not a whole Parquet file; it may have been cut short. Copy it again from where it came."
             raise DataError(f"{path}: {message} ({error})", table=name) from error
         raise damage.explain(path, files.separator, error, name) from error
-    return table.select(list(made))
+    table = table.select(list(made))
+    if columns.IMAGE in table.columns:
+        table = table.with_columns(pictures.beside(path, table[columns.IMAGE]))
+    return table
 
 
 def _scan(name: str, path: Path, separator: str) -> pl.LazyFrame:
@@ -157,12 +177,14 @@ def _taken(name: str, path: Path, files: TableFiles, schema: Schema, required: t
 
 
 def _advice(name: str, ours: str, theirs: str, header: list[str], files: TableFiles) -> str:
+    attribute = name == "items" and ours not in columns.ITEMS
     other = max(";\t|,", key=header[0].count) if len(header) == 1 else ""
     if other and other in header[0] and other != files.separator:
         return f"The header is one field, {header[0]!r}: set `source.{name}.separator: {other!r}`."
     near = difflib.get_close_matches(theirs, header, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
-    return f"The file has {header}. {hint}Set `source.{name}.columns.{ours}`."
+    way_out = f"Correct `source.attributes`, or set `source.{name}.columns.{ours}`" if attribute else f"Set `source.{name}.columns.{ours}`"
+    return f"The file has {header}. {hint}{way_out}."
 
 
 def _wrong_type(

@@ -49,13 +49,13 @@ class RankerContract:
         assert np.isfinite(scores).all()
 
     def test_no_row_gets_no_score(self) -> None:
-        nothing = rows_of(small_lists(2).matrix, slice(0, 0))
+        nothing = small_lists(2).matrix.rows(slice(0, 0))
         assert self.fit([small_lists(0)]).score(nothing).shape == (0,)
 
     def test_a_row_scores_alone_as_in_the_matrix_bit_for_bit(self) -> None:
         ranker, matrix = self.fit([small_lists(0)]), small_lists(2).matrix
         together = ranker.score(matrix)
-        alone = [ranker.score(rows_of(matrix, slice(row, row + 1))) for row in range(len(matrix.values))]
+        alone = [ranker.score(matrix.rows(slice(row, row + 1))) for row in range(len(matrix.values))]
         assert np.concatenate(alone).tobytes() == together.tobytes()
 
     def test_columns_are_found_by_name_in_any_order_and_others_do_not_matter(self) -> None:
@@ -120,9 +120,3 @@ def small_lists(seed: int, lists: int = 60, length: int = 12) -> TrainingLists:
     vectors = np.random.default_rng(99).normal(size=(ITEMS, 6)).astype(np.float32)
     matrix = Matrix(Ragged(pointers(np.full(lists, length)), item), NAMES, values, recent, vectors)
     return TrainingLists(matrix, bought, np.ones(n, np.float32))
-
-
-def rows_of(matrix: Matrix, rows: slice) -> Matrix:
-    """The same lists with some of their rows only."""
-    lists = Ragged.from_owner(matrix.lists.owner[rows], matrix.lists.item[rows], len(matrix.lists))
-    return replace(matrix, lists=lists, values=matrix.values[rows])

@@ -39,7 +39,8 @@ def small_shop(seed: int = 0, users: int = 60, items: int = 80, weeks: int = 12)
     Returns
     -------
     Dataset
-        All columns of `columns.py` but descriptions and pictures; times lie in [`OPENING`, `OPENING` + weeks), offers are known for one week more.
+        All columns of `columns.py` but descriptions and pictures; times lie in [`OPENING`, `OPENING` + weeks), offers are known
+        for one week more.
     """
     rng = np.random.default_rng(seed)
     catalogue = _catalogue(items)
