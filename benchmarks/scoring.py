@@ -9,8 +9,7 @@ from typing import Any, Final
 import faiss
 import numpy as np
 
-from benchmarks.complete_journey import CONFIG
-from benchmarks.harness import OUT, Benchmark
+from benchmarks.harness import CONFIG, OUT, Benchmark
 from cortex_rec.arrays import Ragged
 from cortex_rec.config import load_config
 from cortex_rec.features.assemble import assemble
