@@ -28,7 +28,6 @@ def known_by(source: Source) -> datetime:
         return _YEAR_END
     if isinstance(source, LightGCNTextSource):
         return lightgcn_text.LAST_DAY + _DAY
-    own = isinstance(source, FilesSource)
-    paths = matching(source.interactions.path) if own else [hm.needed(Path(source.folder), hm.TRANSACTIONS)]
+    paths = matching(source.interactions.path) if isinstance(source, FilesSource) else [hm.needed(Path(source.folder), hm.TRANSACTIONS)]
     newest = max(path.stat().st_mtime for path in paths)
     return datetime.fromtimestamp(newest, UTC).replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0) + 2 * _DAY
