@@ -67,14 +67,14 @@ PAGE: Final = Template("""<!doctype html>
 <style>$style</style>
 <main>
 <h1>CORTEX-Rec · $name</h1>
-<p>This service recommends what a household is likely to buy next, with the reasons, from release <code>$release</code>:
+<p>This service recommends what a customer is likely to buy next, with the reasons, from release <code>$release</code>:
 $interactions purchases of $users people up to $last.</p>
 <div class="cards">$cards</div>
-<p class="muted">Judged on the week from $week that it had not seen, all items ranked.
+<p class="muted">Judged on $span from $week that it had not seen, all items ranked.
 <a href="report">The whole evaluation report</a>.</p>
 <section>
 <h2>Try it</h2>
-<form><label>Household (user id)<input name="user" value="$example" required maxlength="200" autocomplete="off" spellcheck="false"></label>
+<form><label>Customer (user id)<input name="user" value="$example" required maxlength="200" autocomplete="off" spellcheck="false"></label>
 <button>Recommend</button></form>
 <p id="said" role="status"></p>
 <ol aria-label="Recommended items" data-span="$span"></ol>

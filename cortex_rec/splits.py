@@ -23,6 +23,13 @@ class Window:
         """The first day, as YYYY-MM-DD."""
         return day_of(self.start)
 
+    @property
+    def title(self) -> str:
+        """The length in words and the first day."""
+        days = (self.end - self.start) // DAY
+        length = {1: "day of", 7: "week of"}.get(days, f"{days} days from")
+        return f"{length} {self.label}"
+
 
 def day_of(moment: int) -> str:
     """The calendar day of a moment in seconds since 1970."""

@@ -27,4 +27,4 @@ def build_lists(config: Config, encoded: StageOutput, snapshot: StageOutput, win
         "seed": config.seed,
         "window": window,
     }
-    return run(config, "lists", {"encoded": encoded, "snapshot": snapshot}, part, __name__, write, label=period.label)
+    return run(config, "lists", {"encoded": encoded, "snapshot": snapshot}, part, __name__, write, label=period.title)

@@ -16,12 +16,12 @@ _DOES: Final = {
     "ingest": "read the source's files",
     "check": "gate the tables, set bad rows aside",
     "encode": "ids to dense rows, purchases by user",
-    "windows": "lay out training and test weeks",
+    "windows": "lay out training and test windows",
     "embed": "item words to vectors",
     "retrievers": "fit the retrievers as of",
-    "lists": "candidates and features, week of",
-    "ranker": "fit and calibrate the ranker on all training weeks",
-    "evaluate": "judge the test week against the baselines",
+    "lists": "candidates and features,",
+    "ranker": "fit and calibrate the ranker on all training windows",
+    "evaluate": "judge the test window against the baselines",
     "release": "write and verify the release",
 }
 

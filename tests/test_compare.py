@@ -51,7 +51,7 @@ def test_other_users_or_another_week_cannot_be_compared() -> None:
     table = per_user(judged(), USERS)
     with pytest.raises(DataError, match="different users, 4 and 3 with 3 in common"):
         compare(table, table.head(3))
-    with pytest.raises(DataError, match=r"different weeks, \['53'\] and \['52'\].*windows.end"):
+    with pytest.raises(DataError, match=r"different windows, \['53'\] and \['52'\].*windows.end"):
         compare(table, table.with_columns(test_week=pl.lit("52")))
 
 

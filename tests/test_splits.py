@@ -31,6 +31,11 @@ def test_a_purchase_on_the_last_second_of_a_day_ends_the_window_at_that_days_mid
     assert test.end == moment(10)
 
 
+@pytest.mark.parametrize(("days", "words"), [(1, "day of 2024-01-22"), (7, "week of 2024-01-22"), (28, "28 days from 2024-01-22")])
+def test_a_window_says_its_length_in_words(days: int, words: str) -> None:
+    assert Window(moment(21), moment(21 + days)).title == words
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [

@@ -33,7 +33,7 @@ def per_user(judged: Judged, users: IdMap) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        One row a user: id, test week, activity (light, medium, heavy), and NDCG@10 and recall@20 over all purchases
+        One row a user: id, test window, activity (light, medium, heavy), and NDCG@10 and recall@20 over all purchases
         and, under the slice's name, over new and over repeated items; null where the user bought none of them.
     """
     parts = {"": (judged.ranked, judged.truth), **slices.by_novelty(judged.ranked, judged.truth, judged.bought_before)}
@@ -87,7 +87,7 @@ def compare(first: pl.DataFrame, second: pl.DataFrame, *, samples: int = 1_000, 
     """
     weeks = [sorted(set(table[_WINDOW])) for table in (first, second)]
     if weeks[0] != weeks[1]:
-        raise DataError(f"compare: judged on different weeks, {weeks[0]} and {weeks[1]}. Evaluate both with the same `windows.end`.")
+        raise DataError(f"compare: judged on different windows, {weeks[0]} and {weeks[1]}. Evaluate both with the same `windows.end`.")
     both = first.join(second, on=_USER, suffix=" of second", validate="1:1", maintain_order="left")
     if not both.height == first.height == second.height:
         raise DataError(

@@ -42,7 +42,7 @@ def render(metrics: Mapping[str, Any], header: Mapping[str, object]) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Evaluation, test week {week}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>Evaluation, test window {week}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n"
         f"<h1>How good are the recommendations?</h1>\n{_introduction(metrics)}\n{_cards(metrics)}\n"
         + "\n".join(filter(None, sections))
         + "\n</main>\n</body>\n</html>\n"
@@ -52,7 +52,7 @@ def render(metrics: Mapping[str, Any], header: Mapping[str, object]) -> str:
 def _introduction(metrics: Mapping[str, Any]) -> str:
     start, end = (moment[:10] for moment in metrics["window"])
     return (
-        f'<p class="muted">Test week {escape(str(metrics["test_week"]))}, from {start} to before {end}. '
+        f'<p class="muted">Test window {escape(str(metrics["test_week"]))}, from {start} to before {end}. '
         f"{metrics['users']:,} users who bought in it and were known before. The models saw nothing from {start} on; "
         "every item of the catalogue could be recommended.</p>\n"
         f'<p class="verdict">{_verdict(metrics)}</p>'

@@ -58,7 +58,7 @@ def table(metrics: Mapping[str, Any]) -> Table:
         What `evaluate` returned.
     """
     compared = rows(metrics)
-    result = Table(title=f"Test week {metrics['test_week']}: {metrics['users']:,} users with a purchase, all items ranked")
+    result = Table(title=f"Test window {metrics['test_week']}: {metrics['users']:,} users with a purchase, all items ranked")
     result.add_column("", no_wrap=True)
     for row in compared:
         result.add_column(row.label, justify="right", style="bold" if row.key == "system" else None)
