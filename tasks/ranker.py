@@ -25,7 +25,7 @@ def fit_ranker(config: Config, lists: Sequence[StageOutput]) -> StageOutput:
         gate = check_features(windows, kept, quarantine=quarantine(config))
         save_rules(folder, [*gate.rules, left_out(absent, rows=len(every))])
         if absent:
-            progress.note(f"{len(absent)} of {len(every)} features never vary here and are left out: see {GATES}")
+            progress.note(f"{len(absent)} of {len(every)} features hardly vary here and are left out: see {GATES}")
         rankers.fit(windows, config).save(folder)
 
     part = {"ranker": config.ranker, "ranking": config.ranking.model_dump(mode="json"), "seed": config.seed, "threads": config.threads}

@@ -87,6 +87,15 @@ def test_a_feature_that_never_varies_is_not_learned_from() -> None:
     assert lambdarank.fit([more], CONFIG, seed=7, threads=1).features == lists.matrix.names
 
 
+def test_a_feature_that_is_known_of_hardly_any_candidate_is_not_learned_from() -> None:
+    lists = small_lists(0, lists=100, length=40)
+    seldom = np.full((2, 4_000), np.nan)
+    seldom[0, :2], seldom[1, :1] = 3, 3
+    names = (*lists.matrix.names, "two in four thousand", "one in four thousand")
+    more = with_columns(lists, names, np.concatenate([lists.matrix.values, seldom.T], axis=1))
+    assert training.informative([more]) == names[:-1]
+
+
 def test_windows_may_have_features_in_another_order_or_lack_some() -> None:
     one, other = small_lists(0), small_lists(1)
     names, values = other.matrix.names, other.matrix.values
