@@ -26,5 +26,5 @@ def check_tables(config: Config, dataset: StageOutput) -> StageOutput:
         clean.save(folder)
         save_rules(folder, rules)
 
-    suites = ["interactions", "items", "users", "promotions", "campaigns", "coupons"]
+    suites = ["interactions", "items", "users", "promotions", "campaigns", "coupons", "attributes"]
     return run(config, "check", {"dataset": dataset}, config.quality.model_dump(mode="json"), __name__, write, suites=suites)

@@ -1,14 +1,18 @@
 """The tables of a dataset through their gates."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
 from cortex_rec import columns
 from cortex_rec.dataset import Dataset
 from tasks.gates import GateResult, check_table
+
+#: Of fewer items each may well have a value of its own.
+_FEWEST: Final = 100
 
 
 def check_dataset(
@@ -38,7 +42,7 @@ def check_dataset(
     Raises
     ------
     GateFailed
-        If a table has more bad rows than allowed.
+        If a table has more bad rows than allowed, or an attribute of the items is no category.
     """
 
     def gate(name: str, frame: pl.DataFrame, **parameters: Any) -> GateResult:
@@ -70,4 +74,17 @@ def check_dataset(
     results = {"interactions": interactions, "items": items, "users": users, "promotions": promotions}
     results |= {"campaigns": campaigns, "coupons": coupons}
     clean = Dataset(**{name: result.passed.select(dataset.tables()[name].columns) for name, result in results.items()})
-    return clean, [rule for result in results.values() for rule in result.rules]
+    rules = [rule for result in results.values() for rule in result.rules]
+    names = sorted(set(clean.items.columns) - set(columns.ITEMS))
+    if names:
+        rules += check_table(attributes(clean.items, names), "attributes", allowance=0.0, quarantine=quarantine, data_docs=data_docs).rules
+    return clean, rules
+
+
+def attributes(items: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """One row an attribute: its name, of how many items it is `known`, and `distinct_share`, its values over those, 0 of few items."""
+    known = [items[name].count() for name in names]
+    distinct = [items[name].drop_nulls().n_unique() for name in names]
+    shares = [values / of if of >= _FEWEST else 0.0 for values, of in zip(distinct, known, strict=True)]
+    schema = {"attribute": pl.String, "known": pl.Int64, "distinct_share": pl.Float64}
+    return pl.DataFrame({"attribute": names, "known": known, "distinct_share": shares}, schema=schema)

@@ -36,8 +36,9 @@ def test_name_and_source_are_enough(tmp_path: Path) -> None:
     assert (config.windows.days, config.retrieval.repeats.n, config.evaluation.cutoffs) == (7, 400, (5, 10, 20, 50))
 
 
-def test_the_shipped_configuration_is_readable() -> None:
-    assert load_config(Path(__file__).parent.parent / "configs" / "complete_journey.yaml").source.kind == "complete_journey"
+@pytest.mark.parametrize("kind", ["complete_journey", "hm"])
+def test_the_shipped_configurations_are_readable(kind: str) -> None:
+    assert load_config(Path(__file__).parent.parent / "configs" / f"{kind}.yaml").source.kind == kind
 
 
 def test_an_override_replaces_a_key_of_the_file(tmp_path: Path) -> None:
@@ -51,6 +52,11 @@ def test_paths_of_a_source_start_at_the_folder_of_the_file(tmp_path: Path) -> No
     assert source.interactions.path == str(tmp_path / "orders/*.csv")
     assert source.items is not None
     assert source.items.path == "/elsewhere/items.csv"
+    for kind in ("campaigns", "coupons", "users", "promotions"):
+        more = load_config(write(tmp_path, {**GOOD, "source": files | {kind: {"path": "more.csv"}}})).source
+        assert getattr(more, kind).path == str(tmp_path / "more.csv")
+    shop = load_config(write(tmp_path, {**GOOD, "source": {"kind": "hm", "folder": "hm"}})).source
+    assert shop.model_dump() == {"kind": "hm", "folder": str(tmp_path / "hm"), "images": True}
     text = load_config(write(tmp_path, {**GOOD, "source": {"kind": "lightgcn_text", "folder": "gowalla"}})).source
     assert text.model_dump() == {"kind": "lightgcn_text", "folder": str(tmp_path / "gowalla")}
 
@@ -64,6 +70,8 @@ def test_paths_of_a_source_start_at_the_folder_of_the_file(tmp_path: Path) -> No
         ("retrieval.repeats.half_life_day", "half_life_days"),
         ("retrieval.popluar.n", "popular"),
         ("source.houshold_stride", "household_stride"),
+        ("source.atributes", "attributes"),
+        ("source.imagess", "images"),
         ("evaluation.cutofs", "cutoffs"),
     ],
 )

@@ -97,6 +97,37 @@ def test_a_bad_row_is_set_aside_with_its_rule_column_and_value(tmp_path: Path, c
     assert (raised.value.table, raised.value.rows) == ("interactions", (2,))
 
 
+@pytest.mark.parametrize(("column", "rule"), [("title", "most items have a title"), ("image", "some item has a picture")])
+def test_items_without_any_title_or_picture_in_a_column_for_it_end_the_run(tmp_path: Path, column: str, rule: str) -> None:
+    def spoilt(*values: str | None) -> Dataset:
+        data = dataset(orders())
+        return replace(data, items=data.items.with_columns(pl.Series(column, values, dtype=pl.String)))
+
+    with pytest.raises(GateFailed, match=rule) as raised:
+        check_dataset(spoilt(None, None, None), now=NOW, allowance=0.5, quarantine=tmp_path)
+    assert column in str(raised.value)
+    clean, rules = check_dataset(spoilt("a", "b", None), now=NOW, allowance=0, quarantine=tmp_path)
+    assert clean.items.height == 3
+    assert broken(rules) == {}
+
+
+def test_an_attribute_must_be_given_and_be_shared_by_items(tmp_path: Path) -> None:
+    ids = [f"i{i:03}" for i in range(200)]
+    lines = orders().with_columns(pl.Series("item_id", ids[:4]))
+    good = dataset(lines, tuple(ids))
+    colours = good.items.with_columns(pl.Series("colour", ["red", "blue", None, "red"] * 50))
+    _, rules = check_dataset(replace(good, items=colours), now=NOW, allowance=0, quarantine=tmp_path)
+    assert [rule["rule"] for rule in rules if rule["table"] == "attributes"] == ["attribute is given", "attribute is shared by items"]
+    own, none = pl.Series("sku", ids), pl.Series("fabric", [None] * 200, dtype=pl.String)
+    for wrong, rule, shown in ((own, "attribute is shared by items", "sku | 1.0"), (none, "attribute is given", "fabric | 0")):
+        with pytest.raises(GateFailed, match=rule) as raised:
+            check_dataset(replace(good, items=colours.with_columns(wrong)), now=NOW, allowance=0.5, quarantine=tmp_path)
+        assert "source.attributes" in str(raised.value)
+        assert quarantined(tmp_path, "attributes")[0][3] == shown
+    few = replace(good, items=colours.with_columns(own).head(99))
+    assert broken(check_dataset(few, now=NOW, allowance=0, quarantine=tmp_path)[1]) == {}
+
+
 def test_of_duplicate_order_lines_the_first_is_kept(tmp_path: Path) -> None:
     doubled = pl.concat([orders(), orders()[[1]]])
     clean, rules = check_dataset(dataset(doubled), now=NOW, allowance=0.2, quarantine=tmp_path)

@@ -4,6 +4,7 @@ import gzip
 import logging
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -20,7 +21,7 @@ ORDERS = "customer,sku,when,qty,price\n007,0815,2024-01-02 10:00:00,2,1.5\n8,081
 COLUMNS = {"user_id": "customer", "item_id": "sku", "timestamp": "when", "quantity": "qty", "price": "price"}
 
 
-def read(path: Path, columns: dict[str, str] | None = None, **tables: TableFiles) -> Dataset:
+def read(path: Path, columns: dict[str, str] | None = None, **tables: Any) -> Dataset:
     orders = TableFiles(path=str(path), columns=COLUMNS if columns is None else columns)
     return sources.read(FilesSource(interactions=orders, **tables), Windows())
 
@@ -66,6 +67,68 @@ def test_of_users_only_mapped_columns_are_taken_and_the_others_are_logged(tmp_pa
         users = TableFiles(path=str(tmp_path / "u.csv"), columns={"user_id": "customer", "age": "age"})
         assert read(tmp_path / "o.csv", users=users).users.to_dicts() == [{"user_id": "007", "age": "40"}]
     assert caplog.messages == [f"{tmp_path / 'u.csv'}: columns ['email'] are not mapped and ignored."]
+
+
+def products(folder: Path, text: str, **columns: str) -> TableFiles:
+    (folder / "o.csv").write_text(ORDERS)
+    (folder / "shop").mkdir(exist_ok=True)
+    (folder / "shop" / "products.csv").write_text(text)
+    return TableFiles(path=str(folder / "shop" / "products.csv"), columns={"item_id": "sku", **columns})
+
+
+def with_items(folder: Path, items: TableFiles, *attributes: str) -> Dataset:
+    orders = TableFiles(path=str(folder / "o.csv"), columns=COLUMNS)
+    return sources.read(FilesSource(interactions=orders, items=items, attributes=attributes), Windows())
+
+
+def test_items_have_a_description_a_picture_beside_their_file_and_the_attributes_that_are_named(tmp_path: Path) -> None:
+    text = "sku,title,about,photo,colour,fabric,margin\n0815,Top,Short.,pictures/a.jpg,red,cotton,3\n0816,Shirt,,,,wool,4\n"
+    items = products(tmp_path, text, description="about", image="photo")
+    assert with_items(tmp_path, items, "colour", "fabric").items.to_dicts() == [
+        {"item_id": "0815", "title": "Top", "description": "Short.", "image": str(tmp_path / "shop" / "pictures" / "a.jpg")}
+        | {"colour": "red", "fabric": "cotton"},
+        {"item_id": "0816", "title": "Shirt", "description": None, "image": None, "colour": None, "fabric": "wool"},
+    ]
+
+
+def test_an_attribute_may_be_called_otherwise_in_the_file(tmp_path: Path) -> None:
+    items = products(tmp_path, "sku,Farbe\n0815,rot\n", colour="Farbe")
+    assert with_items(tmp_path, items, "colour").items.to_dicts() == [{"item_id": "0815", "colour": "rot"}]
+
+
+def test_an_attribute_that_the_file_lacks_is_named_with_the_nearest_column(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"column 'color' .* is missing.* Did you mean 'colour'\? Correct `source\.attributes`"):
+        with_items(tmp_path, products(tmp_path, "sku,colour\n0815,red\n"), "color")
+
+
+def test_an_attribute_is_a_further_column_of_an_items_table(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"source\.attributes: 'brand' is a column of ours"):
+        with_items(tmp_path, products(tmp_path, "sku,brand\n0815,x\n"), "brand")
+    with pytest.raises(ConfigError, match=r"say in `source\.items` where that is"):
+        read(tmp_path / "o.csv", attributes=("colour",))
+    with pytest.raises(ConfigError, match=r"'fabric' is not a column of items.*goes into `source\.attributes`"):
+        with_items(tmp_path, products(tmp_path, "sku,cloth\n0815,x\n", fabric="cloth"))
+
+
+@pytest.mark.parametrize(
+    "path", ["https://shop.example/a.jpg", "data:image/png;base64,AAAA", "../a.jpg", "/etc/a.jpg", "x/../../a.jpg", "."]
+)
+def test_a_picture_from_elsewhere_is_refused_with_row_and_value(tmp_path: Path, path: str) -> None:
+    items = products(tmp_path, f"sku,image\n0815,a.jpg\n0816,{path!r}\n".replace("'", '"'))
+    with pytest.raises(DataError, match="1 of 2 values are no path below the file's own folder") as raised:
+        with_items(tmp_path, items)
+    assert f"row 1: {path!r}" in str(raised.value)
+    assert raised.value.rows == (1,)
+    assert raised.value.table == "items"
+
+
+def test_a_path_that_stays_below_the_items_file_is_taken_however_it_is_written(tmp_path: Path) -> None:
+    full = tmp_path / "shop" / "c.jpg"
+    items = products(tmp_path, f"sku,image\n1,./a.jpg\n2,x/../b.jpg\n3,{full}\n4, \n")
+    names = [
+        None if path is None else Path(path).relative_to(tmp_path / "shop").name for path in with_items(tmp_path, items).items["image"]
+    ]
+    assert names == ["a.jpg", "b.jpg", "c.jpg", None]
 
 
 @pytest.mark.parametrize(
