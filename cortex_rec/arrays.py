@@ -99,6 +99,16 @@ def find(keys: I64, wanted: Array) -> I64:
     return np.where(keys[at] == wanted, at, NO_ROW)
 
 
+def extended(array: Array, n: int, fill: float) -> Array:
+    """The array with `n` more rows of one value at its end."""
+    return np.concatenate([array, np.full((n, *array.shape[1:]), fill, array.dtype)])
+
+
+def rekeyed(key: I64, width: int, wider: int) -> I64:
+    """Keys `group * width + member` as `group * wider + member`, in the same order."""
+    return key // width * wider + key % width
+
+
 def vars_of(value: object) -> dict[str, Array]:
     """The declared array fields of a dataclass by name, without cached properties."""
     return {name: getattr(value, name) for name in value.__dataclass_fields__}  # type: ignore[attr-defined]

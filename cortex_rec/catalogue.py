@@ -1,5 +1,6 @@
 """What is known of every item and every offer, as arrays."""
 
+import difflib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +10,7 @@ import polars as pl
 
 from cortex_rec import columns
 from cortex_rec.arrays import F32, I32, I64, NO_ROW, Bool, find, load_arrays, save_arrays, vars_of
+from cortex_rec.errors import DataError
 from cortex_rec.ids import IdMap
 
 #: Item attributes that group items, widest first.
@@ -43,6 +45,47 @@ class Catalogue:
         """The name of an item's department, category, subcategory or brand."""
         code = self.codes[group][item]
         return None if code == NO_ROW else self.names[group][code]
+
+    def with_items(self, items: pl.DataFrame) -> "Catalogue":
+        """Further items after all others; a value that none had before is unknown (-1).
+
+        Parameters
+        ----------
+        items
+            Text columns of `columns.ITEMS` and attributes of this catalogue, each of which may be absent.
+
+        Raises
+        ------
+        DataError
+            If a column is not one of these.
+        """
+        self._check_columns(items)
+        codes = {name: np.append(own, self._codes_of(items, name)) for name, own in self.codes.items()}
+        texts = (_texts(items, name) for name in (columns.TITLE, columns.DESCRIPTION, columns.IMAGE))
+        titles, descriptions, images = (own + more for own, more in zip((self.titles, self.descriptions, self.images), texts, strict=True))
+        return Catalogue(titles, descriptions, images, codes, self.names)
+
+    def unseen(self, items: pl.DataFrame) -> dict[str, list[str]]:
+        """For each attribute, the values of `items` that no item of this catalogue has."""
+        self._check_columns(items)
+        given = {name: items[name].drop_nulls().unique().sort() for name in self.codes if name in items.columns}
+        found = {name: values.filter(~values.is_in(self.names[name])).to_list() for name, values in given.items()}
+        return {name: values for name, values in found.items() if values}
+
+    def _codes_of(self, items: pl.DataFrame, name: str) -> I32:
+        known = IdMap(pl.Series(self.names[name], dtype=pl.String))
+        return known.rows(items[name]) if name in items.columns else np.full(items.height, NO_ROW, np.int32)
+
+    def _check_columns(self, items: pl.DataFrame) -> None:
+        known = [*columns.ITEMS, *self.codes]
+        unknown = [name for name in items.columns if name not in known]
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], known, n=1)
+            raise DataError(
+                f"items: {unknown[0]!r} is no attribute of this release. "
+                + (f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(self.codes)}."),
+                table="items",
+            )
 
     def save(self, path: Path) -> None:
         frame = {columns.TITLE: self.titles, columns.DESCRIPTION: self.descriptions, columns.IMAGE: self.images}

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from cortex_rec import columns
-from cortex_rec.arrays import F32, I32, I64, NO_ROW, Bool, find, load_arrays, save_arrays, vars_of
+from cortex_rec.arrays import F32, I32, I64, NO_ROW, Bool, find, load_arrays, rekeyed, save_arrays, vars_of
 from cortex_rec.ids import IdMap
 
 
@@ -56,6 +56,12 @@ class Coupons:
             subcategory_key=self.subcategory_key[subcategory],
             subcategory_items=self.subcategory_items[subcategory],
         )
+
+    def widened(self, n_items: int, added: int) -> Self:
+        """The same coupons in a catalogue that had `n_items` items and has `added` more."""
+        wider = n_items + added
+        item, subcategory = rekeyed(self.item_key, n_items, wider), rekeyed(self.subcategory_key, n_items, wider)
+        return replace(self, item_key=item, subcategory_key=subcategory)
 
     def save(self, path: Path) -> None:
         save_arrays(path, vars_of(self))

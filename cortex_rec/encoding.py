@@ -1,6 +1,6 @@
 """A `Dataset` with dense rows in place of external ids: what everything after the gates works on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +10,7 @@ from cortex_rec.arrays import load_arrays, save_arrays, vars_of
 from cortex_rec.catalogue import Catalogue, Promotions
 from cortex_rec.coupons import Coupons
 from cortex_rec.dataset import Dataset
-from cortex_rec.errors import EmptyTrainingSetError
+from cortex_rec.errors import DataError, EmptyTrainingSetError
 from cortex_rec.histories import Histories, from_interactions
 from cortex_rec.ids import IdMap
 from cortex_rec.people import People
@@ -23,7 +23,7 @@ class Encoded:
     Parameters
     ----------
     users, items, stores
-        Frozen id maps; rows are in ascending order of the external ids.
+        Frozen id maps; rows are in ascending order of the external ids, but for items that were added later.
     histories
         All purchases, by user.
     catalogue, promotions
@@ -40,6 +40,27 @@ class Encoded:
     promotions: Promotions
     coupons: Coupons
     people: People
+
+    def with_items(self, items: pl.DataFrame) -> "Encoded":
+        """Further items after all others, which nobody has bought yet.
+
+        Parameters
+        ----------
+        items
+            `columns.ITEM` and what `Catalogue.with_items` takes.
+
+        Raises
+        ------
+        DataError
+            If an id is missing, twice there or known already, or a column is unknown.
+        """
+        check_new(items, self.items)
+        return replace(
+            self,
+            items=self.items.extended(items[columns.ITEM]),
+            catalogue=self.catalogue.with_items(items),
+            coupons=self.coupons.widened(len(self.items), items.height),
+        )
 
     def save(self, folder: Path) -> None:
         for name in ("users", "items", "stores"):
@@ -62,6 +83,23 @@ class Encoded:
             Coupons.load(folder / "coupons.safetensors"),
             People.load(folder / "people.safetensors"),
         )
+
+
+def check_new(items: pl.DataFrame, known: IdMap) -> None:
+    """Raise a `DataError` unless every row of `items` has an id of its own that is not known yet."""
+    if columns.ITEM not in items.columns:
+        raise DataError(f"items: there is no column {columns.ITEM!r}. Every new item needs an id.", table="items")
+    ids = items[columns.ITEM]
+    faults = (
+        (ids.is_null() | (ids == ""), "has no id. Give it one", False),
+        (ids.is_duplicated(), "is there twice. Give each item one row", True),
+        (ids.is_in(known.ids.implode()), "is in the catalogue already. Leave it out, or give the new item another id", True),
+    )
+    for fault, said, named in faults:
+        rows = fault.fill_null(True).arg_true().to_list()
+        if rows:
+            what = f"item {ids[rows[0]]!r}" if named else f"row {rows[0]}"
+            raise DataError(f"items: {what} {said}.", table="items", rows=rows)
 
 
 def encode(dataset: Dataset) -> Encoded:

@@ -59,6 +59,10 @@ class IdMap:
         taken: list[str] = self.ids.gather(np.asarray(rows, np.int64)).to_list()
         return taken
 
+    def extended(self, externals: pl.Series) -> "IdMap":
+        """The same rows, and further ones for ids that are not there yet."""
+        return IdMap(pl.concat([self.ids, externals.cast(pl.String).rename("id")]))
+
     def save(self, path: Path) -> None:
         self.ids.to_frame().write_parquet(path, statistics=False)
 

@@ -44,13 +44,14 @@ def fitted(day: float = 14, *more: Offer) -> Uplift:
 def test_a_lift_is_the_lines_on_offer_over_what_they_would_have_been_off_it() -> None:
     found = fitted()
     # Two stores for two weeks are four store-weeks, in one of which a was on offer: 3 + 1 lines over 3 + 2 store-weeks.
-    assert found.rate.tolist() == pytest.approx([0.8, 0.2, 1 / 6, 1 / 6])
+    # After the four items come the two subcategories and none: what an item of them has that neither sold nor was on offer.
+    assert found.rate.tolist() == pytest.approx([0.8, 0.2, *[1 / 6] * 5])
     # 3 lines in place of 0.8, and nothing else was in the mailer, so that a, its subcategory and all agree.
-    assert found.mailer.tolist() == pytest.approx([3.75] * 4)
+    assert found.mailer.tolist() == pytest.approx([3.75] * 7)
     # Nothing was sold on display: b's 0.2 expected lines pull its subcategory, and more so itself, below 1.
     of_fruit = 5 / 5.2
-    assert found.display.tolist() == pytest.approx([of_fruit, 3 * of_fruit / 3.2, 1, 1])
-    assert found.mailer_share.tolist() == [0.25, 0, 0, 0]
+    assert found.display.tolist() == pytest.approx([of_fruit, 3 * of_fruit / 3.2, 1, 1, of_fruit, 1, 1])
+    assert found.mailer_share.tolist() == [0.25, *[0] * 6]
 
 
 def test_what_comes_later_is_not_known_yet() -> None:

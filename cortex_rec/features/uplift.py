@@ -10,6 +10,7 @@ import numpy as np
 from cortex_rec.arrays import DAY, F32, F64, I32, NO_ROW, Bool, Ragged, load_arrays, save_arrays, sums, vars_of
 from cortex_rec.catalogue import Promotions
 from cortex_rec.histories import Histories
+from cortex_rec.newcomers import Newcomers
 
 #: How far back offers and sales are looked at.
 SPAN: Final = 8 * 7 * DAY
@@ -22,6 +23,8 @@ _GROUP_PRIOR: Final = 5.0
 @dataclass(frozen=True)
 class Uplift:
     """Arrays by item row, float32; NaN in a shop whose offers have no past.
+
+    After the items follow one row a subcategory, and one for none: what an item of it has that was neither sold nor offered.
 
     Parameters
     ----------
@@ -37,6 +40,13 @@ class Uplift:
     mailer: F32
     display: F32
     mailer_share: F32
+
+    def widened(self, new: Newcomers) -> Self:
+        """Room for further items, which have what their subcategory says."""
+        n = new.n_before
+        groups = len(self.rate) - n
+        rows = np.concatenate([np.arange(n), n + new.subcategory % groups, np.arange(n, n + groups)])
+        return type(self)(*(array[rows] for array in vars_of(self).values()))
 
     def save(self, path: Path) -> None:
         save_arrays(path, vars_of(self))
@@ -59,8 +69,10 @@ def fit(histories: Histories, promotions: Promotions, subcategory: I32, n_items:
         (n_items,) int32 codes, -1 where unknown.
     """
     past = promotions.overlapping(as_of - SPAN, as_of)
+    subcategory = np.append(subcategory, np.append(np.arange(int(subcategory.max(initial=NO_ROW)) + 1, dtype=np.int32), NO_ROW))
+    n = len(subcategory)
     if past.empty:
-        unknown = np.full(n_items, np.nan, np.float32)
+        unknown = np.full(n, np.nan, np.float32)
         return Uplift(unknown, unknown, unknown, unknown)
     start = max(as_of - SPAN, int(past.start.min()))
     stores = max(len(np.unique(past.store[past.store >= 0])), 1)
@@ -70,13 +82,13 @@ def fit(histories: Histories, promotions: Promotions, subcategory: I32, n_items:
 
     def counted(mask: Bool) -> tuple[F64, F64]:
         """Lines bought while such an offer held, and the store-weeks that such offers held for."""
-        lines = np.bincount(sold.item[(offer >= 0) & mask[offer]], minlength=n_items)
-        return lines.astype(np.float64), sums(past.item[mask], weeks[mask], n_items)
+        lines = np.bincount(sold.item[(offer >= 0) & mask[offer]], minlength=n)
+        return lines.astype(np.float64), sums(past.item[mask], weeks[mask], n)
 
     lines, held = counted(np.ones(len(past.item), bool))
     everywhere = stores * (as_of - start) / WEEK
     # An item that never sold is taken to sell one line a week in all stores together.
-    rate = (np.bincount(sold.item, minlength=n_items) - lines + 1) / (np.maximum(everywhere - held, 1) + stores)
+    rate = (np.bincount(sold.item, minlength=n) - lines + 1) / (np.maximum(everywhere - held, 1) + stores)
     in_mailer, on_display = counted(past.mailer > 0), counted(past.display > 0)
     return Uplift(
         rate.astype(np.float32),
@@ -109,11 +121,12 @@ def features(lists: Ragged, uplift: Uplift, offers: Mapping[str, F32]) -> dict[s
 
 
 def _lift(lines: F64, held: F64, rate: F64, group: I32) -> F32:
-    """(n_items,) float32 lines over what as many store-weeks off offer would have sold."""
+    """(n,) float32 lines over what as many store-weeks off offer would have sold."""
     expected = rate * held
     width = int(group.max(initial=NO_ROW)) + 2
     of = group % width
-    overall = lines.sum() / max(expected.sum(), 1e-9) if lines.sum() > 0 else 1.0
+    # Only what was held is summed: how NumPy rounds a sum depends on how many zeros are in it, which each unsold item would add.
+    overall = lines.sum() / max(expected[held > 0].sum(), 1e-9) if lines.sum() > 0 else 1.0
     of_group = (sums(of, lines, width) + _GROUP_PRIOR * overall) / (sums(of, expected, width) + _GROUP_PRIOR)
     lift: F32 = ((lines + _ITEM_PRIOR * of_group[of]) / (expected + _ITEM_PRIOR)).astype(np.float32)
     return lift

@@ -7,8 +7,9 @@ from typing import Self
 import numpy as np
 import scipy.sparse as sp
 
-from cortex_rec.arrays import DAY, F32, F64, I32, Ragged, load_arrays, save_arrays, sums
+from cortex_rec.arrays import DAY, F32, F64, I32, NO_ROW, Ragged, extended, load_arrays, save_arrays, sums
 from cortex_rec.config import Copurchase as CopurchaseConfig
+from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval.protocol import Evidence, best, each, picked
 
@@ -46,6 +47,9 @@ class Copurchase:
         pulls = self.weights[items] * (share / total if total > 0 else share)[:, None]
         # A missing neighbour is row -1 with weight 0: it adds nothing to the last item.
         return sums(self.neighbours[items].ravel() % queries.n_items, pulls.ravel(), queries.n_items)
+
+    def widened(self, new: Newcomers) -> Self:
+        return type(self)(extended(self.neighbours, len(new), NO_ROW), extended(self.weights, len(new), 0))
 
     def save(self, folder: Path) -> None:
         save_arrays(folder / "copurchase.safetensors", {"neighbours": self.neighbours, "weights": self.weights})

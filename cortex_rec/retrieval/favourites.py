@@ -1,14 +1,15 @@
 """Best sellers of the subcategories that the user buys, and those of them that are promoted this week."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, F64, I32, I64, Ragged, load_arrays, save_arrays, vars_of
+from cortex_rec.arrays import F32, F64, I32, I64, Ragged, extended, load_arrays, rekeyed, save_arrays, vars_of
 from cortex_rec.config import Favourites as FavouritesConfig
 from cortex_rec.config import Promoted as PromotedConfig
+from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval.protocol import Evidence, best, each
 
@@ -72,6 +73,10 @@ class Favourites:
         total = table.sum(axis=1, keepdims=True)
         shares: F64 = np.divide(table, total, out=table, where=total > 0)
         return shares
+
+    def widened(self, new: Newcomers) -> Self:
+        key = rekeyed(self.offer_key, new.n_before, len(new.catalogue))
+        return replace(self, group=np.append(self.group, new.subcategory), share=extended(self.share, len(new), 0), offer_key=key)
 
     def save(self, folder: Path) -> None:
         save_arrays(folder / "favourites.safetensors", vars_of(self))

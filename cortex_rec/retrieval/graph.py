@@ -3,7 +3,7 @@
 The training is in `lightgcn.py`, which needs torch and DGL; answering needs neither.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -11,8 +11,9 @@ from typing import Self
 import faiss
 import numpy as np
 
-from cortex_rec.arrays import F32, I64, Array, Ragged, load_arrays, save_arrays
+from cortex_rec.arrays import F32, I64, Array, Ragged, extended, load_arrays, save_arrays
 from cortex_rec.config import Graph as GraphConfig
+from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval import index as flat
 from cortex_rec.retrieval.protocol import Evidence
@@ -66,6 +67,9 @@ class Graph:
             mean = weight[own] @ self.items[queries.items.member[own]]
             vectors[i] = mean / total if total > 0 else 0
         return vectors
+
+    def widened(self, new: Newcomers) -> Self:
+        return replace(self, base_items=extended(self.base_items, len(new), 0))
 
     def save(self, folder: Path) -> None:
         flat.save(self.index, folder / "graph.faiss")

@@ -1,14 +1,15 @@
 """What households with the same tastes bought lately."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, F64, I32, I64, Ragged, load_arrays, pointers, ranges, save_arrays, sums, vars_of
+from cortex_rec.arrays import F32, F64, I32, I64, Ragged, extended, load_arrays, pointers, ranges, save_arrays, sums, vars_of
 from cortex_rec.config import Neighbours as NeighboursConfig
 from cortex_rec.features.groups import ages, decayed, group
+from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval.protocol import Evidence, best, each, picked
 
@@ -72,6 +73,15 @@ class Neighbours:
 
     def _tastes(self, queries: Queries) -> F64:
         return np.minimum(queries.weights(float(self.half_life_days[0])), 1.0)
+
+    def widened(self, new: Newcomers) -> Self:
+        return replace(self, taste_pointer=extended(self.taste_pointer, len(new), self.taste_pointer[-1]))
+
+    def without(self, users: I32) -> Self:
+        """The same, but that these users are nobody's neighbours: to judge answers to people who are not to find themselves."""
+        norm = self.norm.copy()
+        norm[users] = np.inf
+        return replace(self, norm=norm)
 
     def save(self, folder: Path) -> None:
         save_arrays(folder / "neighbours.safetensors", vars_of(self))

@@ -1,13 +1,14 @@
 """Best sellers of the last weeks, of the user's store where it is known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, I32, I64, Ragged, find, load_arrays, save_arrays, vars_of
+from cortex_rec.arrays import F32, I32, I64, Ragged, extended, find, load_arrays, rekeyed, save_arrays, vars_of
 from cortex_rec.config import Popular as PopularConfig
+from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval.protocol import Evidence, best, each
 
@@ -53,6 +54,10 @@ class Popular:
             at = find(self.store_key, store.astype(np.int64) * len(self.share) + lists.item)
             score += np.where((store >= 0) & (at >= 0), self.store_share[at], np.float32(0))
         return score
+
+    def widened(self, new: Newcomers) -> Self:
+        key = rekeyed(self.store_key, new.n_before, len(new.catalogue))
+        return replace(self, share=extended(self.share, len(new), 0), store_key=key)
 
     def save(self, folder: Path) -> None:
         save_arrays(folder / "popular.safetensors", vars_of(self))

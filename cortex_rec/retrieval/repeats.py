@@ -8,6 +8,7 @@ import numpy as np
 
 from cortex_rec.arrays import F32, I32, Ragged, load_arrays, save_arrays
 from cortex_rec.config import Repeats as RepeatsConfig
+from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval.protocol import Evidence, best, each
 
@@ -32,6 +33,9 @@ class Repeats:
         entry = queries.items.find(lists.owner, lists.item)
         weight = np.append(queries.weights(self.half_life_days), 0.0)
         return weight[entry].astype(np.float32)
+
+    def widened(self, new: Newcomers) -> Self:
+        return self
 
     def save(self, folder: Path) -> None:
         save_arrays(folder / "repeats.safetensors", {"half_life_days": np.array([self.half_life_days])})
