@@ -36,4 +36,19 @@ def test_init_finds_the_columns_that_the_page_writes_by_hand(tmp_path: Path) -> 
 def test_every_yaml_of_the_page_is_a_config(tmp_path: Path) -> None:
     for text in blocks("yaml"):
         (tmp_path / "shop.yaml").write_text(text, encoding="utf-8")
-        assert load_config(tmp_path / "shop.yaml").source.kind == "files"
+        assert load_config(tmp_path / "shop.yaml").source.kind in ("files", "hm")
+
+
+def test_the_items_of_the_page_have_the_attributes_of_the_page(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text(blocks("csv")[0], encoding="utf-8")
+    (tmp_path / "feed").mkdir()
+    (tmp_path / "feed" / "products.csv").write_text(
+        "sku,product_name,long_text,photo,group,material,colour,season\nA-100,Top,A top.,a.jpg,Women,cotton,red,\n", encoding="utf-8"
+    )
+    (page,) = [text for text in blocks("yaml") if "attributes:" in text]
+    (tmp_path / "shop.yaml").write_text(page, encoding="utf-8")
+    config = load_config(tmp_path / "shop.yaml")
+    assert sources.read(config.source, config.windows).items.to_dicts() == [
+        {"item_id": "A-100", "title": "Top", "description": "A top.", "image": str(tmp_path / "feed" / "a.jpg"), "department": "Women"}
+        | {"colour": "red", "fabric": "cotton", "season": None}
+    ]
