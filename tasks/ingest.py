@@ -21,7 +21,7 @@ def passing_trouble(task: Any, run: Any, state: Any) -> bool:
 
 def _tell(items: "pl.DataFrame") -> None:
     """Say how many items lack what others have."""
-    for column, what in ((columns.DESCRIPTION, "description"), (columns.IMAGE, "picture")):
+    for column, what in ((columns.TITLE, "title"), (columns.DESCRIPTION, "description"), (columns.IMAGE, "picture")):
         lacking = items[column].null_count() if column in items.columns else 0
         if lacking:
             progress.note(f"{lacking:,} of {items.height:,} items have no {what}")
