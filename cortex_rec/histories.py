@@ -1,6 +1,6 @@
 """Purchases by user as arrays: what features and retrievers read, offline for a million users or online for one."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -67,6 +67,14 @@ class Histories:
         known = np.maximum(users, 0).astype(np.int64)
         counts = np.where(users >= 0, self.pointer[known + 1] - self.pointer[known], 0)
         return self._at(ranges(self.pointer[known], counts), pointers(counts))
+
+    def latest(self, n: int) -> "Histories":
+        """Only the last `n` events of each user; baskets are numbered anew, as if nothing had been before."""
+        counts = np.minimum(np.diff(self.pointer), n)
+        kept = self._at(ranges(self.pointer[1:] - counts, counts), pointers(counts))
+        width = int(kept.basket.max(initial=0)) + 1
+        baskets, place = np.unique(kept.owner * width + kept.basket, return_inverse=True)
+        return replace(kept, basket=place - np.searchsorted(baskets, kept.owner * width))
 
     def _keep(self, mask: Array) -> "Histories":
         counts = np.bincount(self.owner[mask], minlength=self.n_users)

@@ -37,6 +37,18 @@ def test_take_gives_users_in_the_order_asked_for_and_nothing_for_a_negative_row(
     assert lines(taken) == [(0, 1, 3), (2, 0, 1), (2, 1, 2), (2, 2, 2), (3, 1, 3)]
 
 
+def test_latest_keeps_the_last_lines_of_each_user_and_numbers_their_baskets_anew() -> None:
+    two = histories(*FOUR).latest(2)
+    assert lines(two) == [(0, 1, 2), (0, 2, 2), (1, 1, 3)]
+    # User 0 had two baskets, and the first of them is cut off.
+    assert two.basket.tolist() == [0, 0, 0]
+    assert two.baskets.tolist() == [1, 1]
+    assert lines(histories(*FOUR).latest(1)) == [(0, 2, 2), (1, 1, 3)]
+    assert histories(*FOUR).latest(3).basket.tolist() == histories(*FOUR).basket.tolist()
+    none = histories(*FOUR).latest(0)
+    assert (none.n_users, len(none.item)) == (2, 0)
+
+
 def test_quantity_price_discount_and_store_stay_with_their_line() -> None:
     both = histories(
         bought("u0", "b", 2, quantity=2.0, price=1.5, discount=0.1, store="s1"), bought("u0", "a", 1, quantity=5.0, price=3.0, store="s9")
