@@ -31,7 +31,8 @@ def evaluation_table(metrics: Mapping[str, Any]) -> Table:
     shown = [name for name in _SHOWN if name in metrics["metrics"]]
     table = Table(
         title=f"Test window {metrics['test_week']}: {metrics['users']:,} users",
-        caption=f"Retrieval finds {metrics['candidate_recall']:.1%} of what was bought. 'new': items that the user never bought before.",
+        caption=f"Retrieval finds {metrics['candidate_recall']:.1%} of what was bought. 'new': items that the user never bought before."
+        + _new_products(metrics),
         title_justify="left",
         caption_justify="left",
     )
@@ -121,6 +122,18 @@ def manifest_table(manifest: Manifest) -> Table:
     }.items():
         table.add_row(name, value)
     return table
+
+
+def _new_products(metrics: Mapping[str, Any]) -> str:
+    """What was found of the purchases of products that nobody had bought before; nothing where releases did not tell it yet."""
+    found = metrics.get("new_products")
+    if not found or not found["purchases"]:
+        return ""
+    shares = {name: part["share"] for name, part in found["found"].items()}
+    return (
+        f" {found['purchases']:,} purchases ({found['share']:.1%} of all) were of {found['items']:,} products first sold in the window: "
+        f"retrieval finds {shares['candidates']:.1%}, the first 20 hold {shares['top_20']:.1%}."
+    )
 
 
 def _figure(value: float | None) -> str:

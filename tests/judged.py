@@ -49,6 +49,7 @@ def judged() -> Judged:
         department_names=["FOOD & CO", "TOYS <3"],
         n_items=6,
         popularity=np.array([10, 8, 4, 2, 0, 0], np.int32),
+        sold=np.array([1, 1, 1, 1, 0, 0], bool),
     )
 
 

@@ -20,14 +20,16 @@ from rich.console import Console
 from cortex_rec.arrays import F64
 from cortex_rec.config import Evaluation
 from cortex_rec.evaluation import beyond_accuracy, candidates, ranker_charts, report, significance, slices, summary
+from cortex_rec.evaluation.by_interactions import Shortened
 from cortex_rec.evaluation.evaluate import evaluate
 
 CONFIG = Evaluation(cutoffs=(1, 5), bootstrap_samples=200)
+SHORTENED = Shortened(np.array([0, 2]), {0: ragged([1, 0], [1, 0]), 3: ragged([2, 0], [5, 1, 4])})
 
 
 @pytest.fixture(scope="module")
 def result() -> dict[str, Any]:
-    return evaluate(judged(), CONFIG, seed=3, influence=influence())
+    return evaluate(judged(), CONFIG, seed=3, influence=influence(), shortened=SHORTENED)
 
 
 def test_the_headline_figures_are_means_over_all_users(result: dict[str, Any]) -> None:
@@ -107,7 +109,7 @@ def test_a_baseline_has_the_metrics_of_its_own_list_and_the_lead_over_it(result:
 
 def test_the_figures_survive_json_and_are_the_same_twice(result: dict[str, Any]) -> None:
     assert json.loads(json.dumps(result, allow_nan=False)) == result
-    assert evaluate(judged(), CONFIG, seed=3, influence=influence()) == result
+    assert evaluate(judged(), CONFIG, seed=3, influence=influence(), shortened=SHORTENED) == result
     assert evaluate(judged(), CONFIG, seed=4)["metrics"] == result["metrics"]
     assert evaluate(judged(), CONFIG, seed=4)["intervals"] != result["intervals"]
 
@@ -134,11 +136,13 @@ def test_variety_and_popularity_have_the_values_computed_by_hand() -> None:
     vectors = np.array([[1, 0], [2, 0], [0, 3], [0, 0]], np.float32)
     popularity = np.array([6, 2, 0, 0], np.int32)
     shown = ragged([0, 1], [0, 2], [3])
-    found = beyond_accuracy.describe(shown, item_vectors=vectors, popularity=popularity, history=history([0], [1, 1], []))
+    sold, past = np.array([1, 1, 1, 0], bool), history([0], [1, 1], [])
+    found = beyond_accuracy.describe(shown, item_vectors=vectors, popularity=popularity, sold=sold, history=past)
     assert found["coverage"] == 1
     assert found["diversity"] == pytest.approx((0 + 1) / 2)
     assert found["novelty"] == pytest.approx(np.mean(-np.log2([7 / 12, 3 / 12, 7 / 12, 1 / 12, 1 / 12])))
     assert found["head_share"] == pytest.approx(2 / 5)
+    assert found["unsold_share"] == pytest.approx(1 / 5)
     assert found["popularity"] == pytest.approx((4 + 3 + 0) / 3)
     assert found["popularity_ratio"] == pytest.approx((4 + 3) / (6 + 2))
     groups = found["by_popularity"]
@@ -313,5 +317,7 @@ def test_the_documentation_names_every_figure(result: dict[str, Any]) -> None:
     wanted |= set(result["slices"]) | set(result["candidates"]["retrievers"]["popular"]) | set(result["beyond_accuracy"]["system"])
     wanted |= set(result["calibration"]) | set(result["calibration"]["top_10"]) | set(result["calibration"]["curve"][0]) - {"from", "to"}
     wanted |= set(result["influence"]) | set(result["influence"]["features"][0])
+    wanted |= set(result["new_products"]) | set(result["new_products"]["found"])
+    wanted |= set(result["by_interactions"]) | set(result["by_interactions"]["lengths"][0]) - {"recall@20", "ndcg@10"}
     wanted |= {stage["stage"] for stage in result["stages"]} | set(result["stages"][0]) - {"stage", "items"}
     assert {name for name in wanted if name not in text} == set()

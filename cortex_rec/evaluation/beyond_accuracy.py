@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cortex_rec.arrays import F32, F64, I32, I64, Ragged
+from cortex_rec.arrays import F32, F64, I32, I64, Bool, Ragged
 from cortex_rec.histories import Histories
 
 #: Groups of the catalogue from the best seller down, as shares of all items.
 POPULARITY_GROUPS: Mapping[str, float] = {"top 1 %": 0.01, "next 4 %": 0.05, "next 15 %": 0.20, "the other 80 %": 1.0}
 
 
-def describe(shown: Ragged, *, item_vectors: F32, popularity: I32, history: Histories) -> dict[str, float | dict[str, float]]:
+def describe(shown: Ragged, *, item_vectors: F32, popularity: I32, sold: Bool, history: Histories) -> dict[str, float | dict[str, float]]:
     """Figures of the lists that users would see.
 
     Parameters
@@ -22,6 +22,8 @@ def describe(shown: Ragged, *, item_vectors: F32, popularity: I32, history: Hist
         (n_items, d) float32, comparable by cosine; a zero vector is unlike everything.
     popularity
         (n_items,) order lines of each item in the weeks before.
+    sold
+        (n_items,) bool, whether anybody ever bought the item before.
     history
         The same users' earlier purchases.
 
@@ -30,9 +32,10 @@ def describe(shown: Ragged, *, item_vectors: F32, popularity: I32, history: Hist
     dict
         `coverage` share of the catalogue that anyone is shown; `diversity` 1 - mean cosine of two items of a list;
         `novelty` mean -log2 of an item's share of sales (add-one smoothed); `head_share` share of places that go to
-        the 1 % best sellers; `gini` of the places over the catalogue (0: all alike, 1: one item takes all);
-        `popularity` mean sales of a shown item and `popularity_ratio` that mean against the user's own purchases;
-        `by_popularity` share of places by `POPULARITY_GROUPS`. NaN where there is nothing to count.
+        the 1 % best sellers and `unsold_share` to items that nobody had bought; `gini` of the places over the catalogue
+        (0: all alike, 1: one item takes all); `popularity` mean sales of a shown item and `popularity_ratio` that mean
+        against the user's own purchases; `by_popularity` share of places by `POPULARITY_GROUPS`. NaN where there is
+        nothing to count.
     """
     n_items = len(popularity)
     exposure = np.bincount(shown.item, minlength=n_items)
@@ -48,6 +51,7 @@ def describe(shown: Ragged, *, item_vectors: F32, popularity: I32, history: Hist
         "diversity": _mean(_diversity(shown, item_vectors)),
         "novelty": float(-np.log2(share[shown.item]).mean()) if places else np.nan,
         "head_share": next(iter(groups.values())),
+        "unsold_share": float(exposure[~sold].sum() / places) if places else np.nan,
         "gini": gini(exposure),
         "popularity": _mean(of_shown),
         "popularity_ratio": float(of_shown[both].sum() / own) if own > 0 else np.nan,

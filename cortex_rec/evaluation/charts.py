@@ -117,9 +117,9 @@ def stacked(rows: Sequence[tuple[str, float, float, float, str]], names: tuple[s
 
 @mpl.rc_context(SETTINGS)
 def curves(
-    x: Sequence[int], series: Mapping[str, tuple[str, Sequence[float]]], band: tuple[Sequence[float], Sequence[float]], x_label: str
+    x: Sequence[int | str], series: Mapping[str, tuple[str, Sequence[float]]], band: tuple[Sequence[float], Sequence[float]], x_label: str
 ) -> str:
-    """Lines over list lengths, the first with its interval as a band; each line is named at its right end."""
+    """Lines over steps of whatever width, the first with its interval as a band; each line is named at its right end."""
     figure, axes = canvas(2.9)
     at = list(range(len(x)))
     axes.fill_between(at, band[0], band[1], color=COLOURS["system"], alpha=0.16, linewidth=0)
@@ -127,7 +127,7 @@ def curves(
     for (name, (colour, values)), end in zip(series.items(), ends, strict=True):
         axes.plot(at, values, color=COLOURS[colour], marker="o", markersize=4, linewidth=1.8)
         axes.text(at[-1] + 0.06, end, name, va="center", color=COLOURS[colour], fontsize=9)
-    axes.set_xticks(at, [str(length) for length in x])
+    axes.set_xticks(at, [str(step) for step in x])
     axes.set_xlim(-0.15, at[-1] + 0.8)
     axes.set_ylim(bottom=0)
     axes.set_xlabel(x_label)

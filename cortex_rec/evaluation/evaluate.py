@@ -9,7 +9,8 @@ import numpy as np
 
 from cortex_rec.arrays import F32, F64, I32, Bool, Ragged
 from cortex_rec.config import Evaluation
-from cortex_rec.evaluation import beyond_accuracy, calibration, candidates, metrics, significance, slices
+from cortex_rec.evaluation import beyond_accuracy, by_interactions, calibration, candidates, metrics, new_products, significance, slices
+from cortex_rec.evaluation.by_interactions import Shortened
 from cortex_rec.evaluation.influence import Influence, describe
 from cortex_rec.histories import Histories
 
@@ -58,6 +59,8 @@ class Judged:
         Size of the catalogue.
     popularity
         (n_items,) int32 order lines in the four weeks before the window.
+    sold
+        (n_items,) bool, whether anybody had bought the item before the window.
     """
 
     window: tuple[str, str]
@@ -76,9 +79,12 @@ class Judged:
     department_names: list[str]
     n_items: int
     popularity: I32
+    sold: Bool
 
 
-def evaluate(judged: Judged, config: Evaluation, *, seed: int, influence: Influence | None = None) -> dict[str, Any]:
+def evaluate(
+    judged: Judged, config: Evaluation, *, seed: int, influence: Influence | None = None, shortened: Shortened | None = None
+) -> dict[str, Any]:
     """Compute every figure of the report.
 
     Parameters
@@ -91,18 +97,21 @@ def evaluate(judged: Judged, config: Evaluation, *, seed: int, influence: Influe
         Decides the bootstrap's draws.
     influence
         What `judge.explain` found, if it was asked.
+    shortened
+        What `judge.shorten` found, if it was asked.
 
     Returns
     -------
     dict
         `docs/evaluation.md` names every key. Figures are rounded to six decimals, NaN is None.
     """
-    cutoffs = _cutoffs(config)
+    cutoffs, drawn = _cutoffs(config), {"samples": config.bootstrap_samples, "seed": seed}
     per_user = metrics.per_user(judged.ranked, judged.truth, cutoffs)
     relevant = metrics.is_in(judged.ranked, judged.truth)
     per_user["auc"] = metrics.auc_per_user(judged.ranked.pointer, judged.scores, relevant)
     found = candidates.describe(judged.ranked, judged.truth, judged.found_by)
     parts = slices.by_novelty(judged.ranked, judged.truth, judged.bought_before)
+    parts |= slices.by_sale(judged.ranked, judged.truth, judged.sold)
     parts |= slices.by_activity(judged.ranked, judged.truth, np.diff(judged.history.pointer))
     departments = slices.by_department(judged.ranked, judged.truth, judged.department, judged.department_names)
     lists = {"system": judged.ranked, **judged.baselines}
@@ -112,9 +121,7 @@ def evaluate(judged: Judged, config: Evaluation, *, seed: int, influence: Influe
         "users": len(judged.users),
         "metrics": _means(per_user),
         "intervals": _intervals(per_user, config, seed),
-        "calibration": calibration.describe(
-            judged.ranked.pointer, judged.probabilities, relevant, shown=MAIN_K, samples=config.bootstrap_samples, seed=seed
-        ),
+        "calibration": calibration.describe(judged.ranked.pointer, judged.probabilities, relevant, shown=MAIN_K, **drawn),
         "candidate_recall": found["recall"],
         "candidates": found,
         "stages": candidates.stages(judged.ranked, judged.truth, judged.bought_before, judged.n_items, MAIN_K),
@@ -123,6 +130,10 @@ def evaluate(judged: Judged, config: Evaluation, *, seed: int, influence: Influe
         "baselines": {name: _baseline(ranked, judged, per_user, config, seed) for name, ranked in judged.baselines.items()},
         "beyond_accuracy": {name: _describe(ranked, judged) for name, ranked in lists.items()}
         | {"bought": _describe(metrics.where(judged.truth, judged.truth.item >= 0), judged, judged.n_items)},
+        "new_products": new_products.describe(judged.ranked, judged.truth, judged.sold, **drawn),
+        "by_interactions": by_interactions.describe(shortened, judged.ranked, judged.baselines["popularity"], judged.truth, **drawn)
+        if shortened
+        else None,
         "influence": describe(influence) if influence else None,
     }
     plain: dict[str, Any] = _plain(result)
@@ -180,8 +191,12 @@ def _baseline(ranked: Ragged, judged: Judged, system: Mapping[str, F64], config:
     difference = system[MAIN] - own
     low, high = significance.intervals({MAIN: difference}, samples=config.bootstrap_samples, seed=seed)[MAIN]
     gain = significance.lift(system[MAIN], own, samples=config.bootstrap_samples, seed=seed)
+    figures = judge_lists(ranked, judged.truth, judged.bought_before, config, seed=seed)
+    figures["slices"] |= {
+        name: _slice(part, _ALWAYS, config, seed) for name, part in slices.by_sale(ranked, judged.truth, judged.sold).items()
+    }
     return {
-        **judge_lists(ranked, judged.truth, judged.bought_before, config, seed=seed),
+        **figures,
         "difference": {MAIN: {"value": _mean(difference), "low": low, "high": high}},
         "lift": {MAIN: dict(zip(("value", "low", "high"), gain, strict=True))},
     }
@@ -189,7 +204,11 @@ def _baseline(ranked: Ragged, judged: Judged, system: Mapping[str, F64], config:
 
 def _describe(ranked: Ragged, judged: Judged, k: int = MAIN_K) -> dict[str, Any]:
     shown = metrics.top(ranked, k)
-    return dict(beyond_accuracy.describe(shown, item_vectors=judged.item_vectors, popularity=judged.popularity, history=judged.history))
+    return dict(
+        beyond_accuracy.describe(
+            shown, item_vectors=judged.item_vectors, popularity=judged.popularity, sold=judged.sold, history=judged.history
+        )
+    )
 
 
 def _means(per_user: Mapping[str, F64]) -> dict[str, float]:

@@ -1,17 +1,20 @@
 """From a recommender and a test window to what `evaluate` judges: the same request path as the service's."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
 
-from cortex_rec.arrays import F32, Ragged
+from cortex_rec.arrays import F32, I32, NO_ROW, Ragged
 from cortex_rec.evaluation import baselines
+from cortex_rec.evaluation.by_interactions import LENGTHS, Shortened
 from cortex_rec.evaluation.evaluate import MAIN_K, Judged
 from cortex_rec.evaluation.influence import Influence
 from cortex_rec.features.assemble import assemble
-from cortex_rec.queries import ask
+from cortex_rec.queries import Queries, ask, usual_store
 from cortex_rec.recommender import Recommender
+from cortex_rec.retrieval.neighbours import Neighbours
 from cortex_rec.retrieval.vector import Vector
 from cortex_rec.splits import Window, distinct, truth
 
@@ -19,6 +22,8 @@ from cortex_rec.splits import Window, distinct, truth
 BLOCK = 250
 #: Test users whose first items are explained: 300 named the same 20 features first, each share within .001, and took half as long again.
 EXPLAINED: Final = 200
+#: Test users whose history is cut short: six lists for each.
+SHORTENED: Final = 150
 
 
 def judge(recommender: Recommender, window: Window) -> Judged:
@@ -58,6 +63,7 @@ def judge(recommender: Recommender, window: Window) -> Judged:
         department_names=data.catalogue.names["department"],
         n_items=n_items,
         popularity=baselines.sold(before, as_of=start, n_items=n_items),
+        sold=np.bincount(before.item, minlength=n_items) > 0,
     )
 
 
@@ -92,6 +98,49 @@ def explain(recommender: Recommender, window: Window, *, seed: int, users: int =
         return None
     values, retrievers = matrix.columns(ranker.features), tuple(snapshot.union.names)
     return Influence(len(chosen), ranker.features, retrievers, values, contributions[:, :-1], contributions[:, -1], ranker.importances())
+
+
+def shorten(recommender: Recommender, window: Window, *, seed: int, users: int = SHORTENED) -> Shortened:
+    """Answer a sample of the test users as if only their latest purchases were known, so many of them as `LENGTHS` says.
+
+    They are asked for as strangers, whom the graph has no vector of and the users table no line, and are nobody's neighbours. What is
+    learned of items, for example what is bought together, has seen their purchases like everybody's.
+
+    Parameters
+    ----------
+    recommender
+        Its snapshot is fitted as of `window.start`.
+    seed
+        Decides the sample.
+    users
+        How many at most. All have as many order lines as the longest of the lengths; where nobody has, as many as anybody, and longer
+        lengths are left out.
+    """
+    data, start = recommender.data, window.start
+    everyone, _ = truth(data.histories, window)
+    before = data.histories.before(start)
+    lines = np.diff(before.pointer)[everyone]
+    enough = min(LENGTHS[-1], int(lines.max(initial=0)))
+    chosen = np.sort(np.random.default_rng([seed, start]).permutation(np.flatnonzero(lines >= enough))[:users])
+    known, apart = before.take(everyone[chosen]), _without(recommender, everyone[chosen])
+    nobody = np.full(len(chosen), NO_ROW, np.int32)
+
+    def answers(length: int) -> Ragged:
+        own = known.latest(length)
+        whole = Queries(own, nobody, start, usual_store(own, start), len(data.items))
+        return apart.rank(whole).lists
+
+    return Shortened(chosen, {length: answers(length) for length in LENGTHS if length <= enough})
+
+
+def _without(recommender: Recommender, users: I32) -> Recommender:
+    """The recommender for which these users are no neighbours."""
+    snapshot = recommender.snapshot
+    retrievers = snapshot.union.retrievers
+    neighbours = retrievers["neighbours"]
+    assert isinstance(neighbours, Neighbours)
+    union = replace(snapshot.union, retrievers={**retrievers, "neighbours": neighbours.without(users)})
+    return replace(recommender, snapshot=replace(snapshot, union=union))
 
 
 def _vectors(recommender: Recommender) -> F32:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from cortex_rec.evaluation import report_plots, report_ranker, summary
+from cortex_rec.evaluation import report_new, report_plots, report_ranker, summary
 from cortex_rec.evaluation.evaluate import MAIN
 from cortex_rec.evaluation.report_parts import section, table
 from cortex_rec.evaluation.report_style import CSS
@@ -32,6 +32,8 @@ def render(metrics: Mapping[str, Any], header: Mapping[str, object]) -> str:
         report_plots.loss(metrics),
         report_plots.retrieval(metrics),
         report_plots.slices(metrics),
+        report_new.people(metrics),
+        report_new.products(metrics),
         report_plots.character(metrics),
         report_ranker.probabilities(metrics),
         report_ranker.features(metrics),

@@ -17,6 +17,8 @@ _STAGES = {
 _SLICES = {
     "repeat_items": "items bought before",
     "new_items": "items new to the user",
+    "warm_items": "items sold before",
+    "cold_items": "items never sold before",
     "light_users": "light users",
     "medium_users": "medium users",
     "heavy_users": "heavy users",
@@ -92,7 +94,7 @@ def slices(metrics: Mapping[str, Any]) -> str:
     departments = list(parts["departments"].items())[:_MOST_DEPARTMENTS]
     body = figure(
         main,
-        "NDCG@10 with 95 % interval, and the users that it is a mean of. The first two judge one kind of item in a list of that kind "
+        "NDCG@10 with 95 % interval, and the users that it is a mean of. The first four judge one kind of item in a list of that kind "
         "only; light, medium and heavy are thirds of the users by order lines so far.",
     )
     if departments:
@@ -117,6 +119,7 @@ def character(metrics: Mapping[str, Any]) -> str:
                 number(lists[name]["diversity"]),
                 "–" if lists[name]["novelty"] is None else f"{lists[name]['novelty']:.1f} bits",
                 percent(lists[name]["head_share"]),
+                percent(lists[name]["unsold_share"]),
                 number(lists[name]["gini"]),
                 "–" if lists[name]["popularity_ratio"] is None else f"{lists[name]['popularity_ratio']:.2f} x",
             ],
@@ -124,14 +127,15 @@ def character(metrics: Mapping[str, Any]) -> str:
         )
         for name in order
     ]
-    headings = ["first ten items", "coverage", "diversity", "novelty", "head share", "Gini", "popularity / own"]
+    headings = ["first ten items", "coverage", "diversity", "novelty", "head share", "never sold", "Gini", "popularity / own"]
     caption = (
         "Share of the places in the first ten that go to each part of the catalogue, from the best sellers down, beside what was "
         "really bought."
     )
     meanings = (
         "Coverage: share of the catalogue shown to anyone. Diversity: how unlike two items of a list are (0 the same, 1 unrelated). "
-        "Novelty: how rare a shown item is. Head share: places of the 1 % best sellers. Gini: 0 when all items are shown alike, 1 when one "
+        "Novelty: how rare a shown item is. Head share: places of the 1 % best sellers. Never sold: places "
+        "of products that nobody had bought before the window. Gini: 0 when all items are shown alike, 1 when one "
         "takes all. Popularity / own: sales of shown items against those of the user's own purchases."
     )
     return section(

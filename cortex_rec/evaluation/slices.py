@@ -5,8 +5,9 @@ from typing import Final
 
 import numpy as np
 
-from cortex_rec.arrays import I32, I64, Ragged
+from cortex_rec.arrays import I32, I64, Bool, Ragged
 from cortex_rec.evaluation.metrics import is_in, take, where
+from cortex_rec.evaluation.new_products import unsold
 
 #: A slice: the ranked lists to judge and the truth to judge them by.
 Part = tuple[Ragged, Ragged]
@@ -20,6 +21,21 @@ def by_novelty(ranked: Ragged, truth: Ragged, bought_before: Ragged) -> dict[str
     return {
         "new_items": (where(ranked, ~listed), where(truth, ~relevant)),
         "repeat_items": (where(ranked, listed), where(truth, relevant)),
+    }
+
+
+def by_sale(ranked: Ragged, truth: Ragged, sold: Bool) -> dict[str, Part]:
+    """What nobody had bought before the window, and what somebody had; the other kind is taken out of the list as well.
+
+    Parameters
+    ----------
+    sold
+        (n_items,) bool; a purchase of what the catalogue lacks is of neither kind.
+    """
+    listed, relevant = unsold(ranked.item, sold), unsold(truth.item, sold)
+    return {
+        "cold_items": (where(ranked, listed), where(truth, relevant)),
+        "warm_items": (where(ranked, ~listed), where(truth, (truth.item >= 0) & ~relevant)),
     }
 
 
