@@ -13,6 +13,8 @@ from cortex_rec.releases.manifest import MANIFEST, Contents, File, Manifest, sea
 
 LATEST = "latest"
 RUN = "run.json"
+#: The folder of what was added since (`cortex_rec.releases.added`).
+ADDED = "items"
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ def release_ids(root: Path) -> list[str]:
     """Names of all release folders, the latest data first."""
     if not root.is_dir():
         return []
-    return sorted((path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")), reverse=True)
+    named = (path.name for path in root.iterdir() if path.is_dir() and path.name != ADDED)
+    return sorted((name for name in named if not name.startswith(".")), reverse=True)
 
 
 def latest_id(root: Path) -> str | None:

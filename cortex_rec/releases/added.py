@@ -1,0 +1,131 @@
+"""Items that were added since the releases were made, kept beside them: a release itself never changes."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from cortex_rec import columns
+from cortex_rec.arrays import F32
+from cortex_rec.encoding import check_new
+from cortex_rec.errors import ArtifactError, UnknownItem
+from cortex_rec.folders import replace_file
+from cortex_rec.ids import IdMap
+from cortex_rec.releases.store import ADDED
+
+#: What its words and its picture are as vectors, empty where it has none, and by which model; no attribute's name has a colon.
+TEXT: Final = "vector:text"
+IMAGE: Final = "vector:image"
+TEXT_MODEL: Final = "model:text"
+IMAGE_MODEL: Final = "model:image"
+_KEPT: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
+    TEXT: pl.List(pl.Float32),
+    IMAGE: pl.List(pl.Float32),
+    TEXT_MODEL: pl.String,
+    IMAGE_MODEL: pl.String,
+}
+_TABLE: Final = "items.parquet"
+
+
+def read(root: Path) -> pl.DataFrame:
+    """All added items, one row each, in the order in which they came.
+
+    Parameters
+    ----------
+    root
+        The folder of releases.
+
+    Returns
+    -------
+    pl.DataFrame
+        `columns.ITEM`, what else of `columns.ITEMS` and of attributes was given (String, null where it was not), `TEXT` and `IMAGE`
+        (lists of Float32), `TEXT_MODEL` and `IMAGE_MODEL` (String). No row before anything was added.
+
+    Raises
+    ------
+    ArtifactError
+        If the table is damaged.
+    """
+    path = root / ADDED / _TABLE
+    try:
+        table = pl.read_parquet(path)
+        missing = [name for name in (columns.ITEM, *_KEPT) if name not in table.columns]
+        wrong = f"column {missing[0]!r} is missing" if missing else None
+    except FileNotFoundError:
+        return pl.DataFrame(schema={columns.ITEM: pl.String, **_KEPT})
+    except (OSError, pl.exceptions.PolarsError) as error:
+        wrong = str(error)
+    if wrong is not None:
+        raise ArtifactError(f"{path}: cannot be read ({wrong}). Put it back from a backup, or remove it and add its items again.")
+    return table
+
+
+def add(root: Path, items: pl.DataFrame) -> None:
+    """Keep further items.
+
+    Parameters
+    ----------
+    items
+        As of `read`; the columns of attributes may be others than those of the items before.
+
+    Raises
+    ------
+    DataError
+        If an id is missing, twice there, or added already.
+    ArtifactError
+        If the table is damaged or cannot be written; then it is as it was.
+    """
+    with _alone(root):
+        before = read(root)
+        check_new(items, IdMap(before[columns.ITEM]))
+        _write(root, pl.concat([before, items], how="diagonal"))
+
+
+def remove(root: Path, item: str) -> None:
+    """Forget an item.
+
+    Raises
+    ------
+    UnknownItem
+        If it was not added, or was removed already.
+    """
+    with _alone(root):
+        before = read(root)
+        if item not in before[columns.ITEM]:
+            raise UnknownItem(f"item {item!r} was not added to {root}. `cortex-rec items list` shows what was.")
+        _write(root, before.filter(pl.col(columns.ITEM) != item))
+
+
+def vectors(items: pl.DataFrame, column: str, width: int) -> F32:
+    """(n, width) float32 of `TEXT` or `IMAGE`; zeros where an item has none."""
+    result = np.zeros((items.height, width), np.float32)
+    for row, vector in enumerate(items[column]):
+        if len(vector) == width:
+            result[row] = vector.to_numpy()
+    return result
+
+
+def _write(root: Path, table: pl.DataFrame) -> None:
+    with replace_file(root / ADDED / _TABLE) as path:
+        table.write_parquet(path, statistics=False)
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Wait until no other process changes the table; the kernel drops the lock of one that dies."""
+    folder = root / ADDED
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ArtifactError(f"{folder}: cannot be written ({error}). Make it writable.") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
