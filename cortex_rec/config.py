@@ -169,7 +169,7 @@ class Graph(Section):
 
 
 class Vector(Section):
-    """Items whose words are near those of the user's history."""
+    """Items that say and show what those of the user's history do."""
 
     n: int = Field(default=50, ge=1)
     half_life_days: float = Field(default=30, gt=0)
@@ -193,6 +193,13 @@ class Promoted(Section):
     n: int = Field(default=60, ge=1)
 
 
+class Arrivals(Section):
+    """Items that nobody has bought yet, nearest to the user's history."""
+
+    n: int = Field(default=30, ge=1)
+    half_life_days: float = Field(default=30, gt=0)
+
+
 class Retrieval(Section):
     """The retrievers of the union, each asked for its `n` best items."""
 
@@ -204,6 +211,7 @@ class Retrieval(Section):
     popular: Popular = Popular()
     favourites: Favourites = Favourites()
     promoted: Promoted = Promoted()
+    arrivals: Arrivals = Arrivals()
 
 
 class LambdaRank(Section):
@@ -265,6 +273,13 @@ class Ranking(Section):
     blend: Blend = Blend()
 
 
+class Exploration(Section):
+    """Places for items that nobody has bought yet, which a ranker that learns from purchases would keep at the end."""
+
+    #: of a list's places, at most: .1 puts the best of them that is not there by itself on the tenth, the twentieth …
+    share: float = Field(default=0, ge=0, le=0.5)
+
+
 class Evaluation(Section):
     """What the report counts."""
 
@@ -298,6 +313,7 @@ class Config(Section):
     retrieval: Retrieval = Retrieval()
     ranker: Literal["lambdarank", "neural", "blend"] = "blend"
     ranking: Ranking = Ranking()
+    exploration: Exploration = Exploration()
     evaluation: Evaluation = Evaluation()
     #: where stages, logs and quarantined rows go, and where releases go
     workspace: str = ".cortex"

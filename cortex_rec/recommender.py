@@ -1,24 +1,28 @@
-"""The request path, whole: ask -> retrieve -> features -> rank -> explain.
+"""The request path, whole: ask -> retrieve -> features -> rank -> explore -> explain.
 
 Evaluation, the service, the command line and the notebook of a reader all call this page.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+import polars as pl
 
 from cortex_rec import __version__
 from cortex_rec.arrays import F32, I32, I64, NO_ROW, Bool, Ragged, pointers
 from cortex_rec.encoding import Encoded
-from cortex_rec.errors import ArtifactError, InvalidRequest, UnknownItem
+from cortex_rec.errors import ArtifactError, DataError, InvalidRequest, UnknownItem
 from cortex_rec.explanations import NOTHING, reasons
 from cortex_rec.features.assemble import assemble
 from cortex_rec.histories import Histories
+from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries, usual_store
 from cortex_rec.ranking.rankers import Calibrated
+from cortex_rec.reranking.exploration import explore
 from cortex_rec.retrieval.union import Candidates
 from cortex_rec.snapshot import Snapshot
 
@@ -89,14 +93,23 @@ class Ranked:
     probabilities: F32
     found_by: Bool
 
+    def explored(self, unsold: Bool, share: float) -> Self:
+        """With the best unsold items, `unsold` being (n_items,) bool, moved up to their share of the places."""
+        if share == 0:
+            return self
+        order = explore(self.lists.pointer, unsold[self.lists.item], share)
+        lists = Ragged(self.lists.pointer, self.lists.item[order])
+        return type(self)(lists, self.scores[order], self.probabilities[order], self.found_by[order])
+
 
 @dataclass(frozen=True)
 class Recommender:
-    """A release in memory."""
+    """A release in memory; `exploration` is the share of an answer's places that items without any purchase get at least."""
 
     data: Encoded
     snapshot: Snapshot
     ranker: Calibrated
+    exploration: float = 0.0
 
     @classmethod
     def load(cls, release: Path) -> Self:
@@ -108,12 +121,40 @@ class Recommender:
             If a file is missing or damaged, or written by a version of this library that kept other arrays.
         """
         try:
-            return cls(Encoded.load(release / "encoded"), Snapshot.load(release / "snapshot"), Calibrated.load(release / "ranker"))
+            config = json.loads((release / "config.json").read_text(encoding="utf-8"))
+            return cls(
+                Encoded.load(release / "encoded"),
+                Snapshot.load(release / "snapshot"),
+                Calibrated.load(release / "ranker"),
+                config["exploration"]["share"],
+            )
         except (TypeError, KeyError) as error:
             raise ArtifactError(
                 f"{release}: was written by another version of CORTEX-Rec than this one, {__version__} ({error}). "
                 "Release anew with `cortex-rec train`, or use the code of the `git_commit` in its manifest.json."
             ) from error
+
+    def with_items(self, items: pl.DataFrame, vectors: F32) -> Self:
+        """The same recommender with further items, which can be recommended at once; this one is left as it is.
+
+        Parameters
+        ----------
+        items
+            One row an item, text columns: `columns.ITEM` with new ids, and what there is of the catalogue's others. A value of a group
+            or attribute that no item had before counts as unknown.
+        vectors
+            (k, d) float32 unit vectors of what they say and show, by the model that made those of the other items.
+
+        Raises
+        ------
+        DataError
+            If an id is missing, twice there or known already, a column is unknown, or the vectors are not as many or as long as the
+            other items'.
+        """
+        data, expected = self.data.with_items(items), (items.height, self.snapshot.content.shape[1])
+        if vectors.shape != expected:
+            raise DataError(f"items: vectors of shape {vectors.shape}, expected {expected}. Embed them as the release's items were.")
+        return replace(self, data=data, snapshot=self.snapshot.widened(Newcomers(data.catalogue, vectors)))
 
     def compiled(self, cache: Path) -> Self:
         """The same recommender, the same bits, with whatever of its ranker can be made quicker on this machine.
@@ -149,7 +190,7 @@ class Recommender:
             theirs = stranger[candidates.lists.owner]
             popularity = candidates.scores[:, self.snapshot.union.names.index("popular")]
             scores, probabilities = np.where(theirs, popularity, scores), np.where(theirs, np.float32(np.nan), probabilities)
-        return _in_order(candidates, scores, probabilities)
+        return _in_order(candidates, scores, probabilities).explored(self.snapshot.statistics.unsold, self.exploration)
 
     def ask(self, requests: Sequence[Request], baskets: Sequence[I32]) -> Queries:
         """Each request's history up to the snapshot's moment, with its basket as the latest purchase."""

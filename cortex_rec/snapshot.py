@@ -1,6 +1,6 @@
 """What the shop knows at one moment: people, item statistics, running offers and coupons, retrievers. A release serves the latest one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -17,6 +17,7 @@ from cortex_rec.features import statistics as item_statistics
 from cortex_rec.features import uplift as offer_uplift
 from cortex_rec.features.statistics import Statistics
 from cortex_rec.features.uplift import Uplift
+from cortex_rec.newcomers import Newcomers
 from cortex_rec.people import People
 from cortex_rec.retrieval import union as retrieval
 from cortex_rec.retrieval.graph import Graph
@@ -38,13 +39,29 @@ class Snapshot:
     people: People
     union: Union
 
+    @property
+    def content(self) -> F32:
+        """(n_items, d) float32 unit vectors of what the items say and show."""
+        vector = self.union.retrievers["vector"]
+        assert isinstance(vector, Vector)
+        return vector.items
+
     @cached_property
     def item_vectors(self) -> F32:
-        """(n_items, d) float32: each item's vector of the graph, then that of its words."""
-        graph, words = self.union.retrievers["graph"], self.union.retrievers["vector"]
+        """(n_items, d) float32: each item's vector of the graph, then that of what it says and shows."""
+        graph = self.union.retrievers["graph"]
         assert isinstance(graph, Graph)
-        assert isinstance(words, Vector)
-        return np.concatenate([graph.items, words.items], axis=1)
+        return np.concatenate([graph.items, self.content], axis=1)
+
+    def widened(self, new: Newcomers) -> Self:
+        """Room for items that nobody has bought yet; they can be retrieved by what they say and show at once."""
+        return replace(
+            self,
+            statistics=self.statistics.widened(new),
+            uplift=self.uplift.widened(new),
+            coupons=self.coupons.widened(new.n_before, len(new)),
+            union=self.union.widened(new),
+        )
 
     def save(self, folder: Path) -> None:
         """Write into an existing folder."""
@@ -71,15 +88,15 @@ class Snapshot:
         )
 
 
-def fit(encoded: Encoded, text: F32, config: Config, *, as_of: int, start: Snapshot | None = None) -> Snapshot:
+def fit(encoded: Encoded, content: F32, config: Config, *, as_of: int, start: Snapshot | None = None) -> Snapshot:
     """Fit everything that candidates and features rest on, as of a moment.
 
     Parameters
     ----------
     encoded
         The whole dataset; what is not before `as_of` is left out here.
-    text
-        (n_items, d) float32 unit vectors.
+    content
+        (n_items, d) float32 unit vectors of what the items say and show.
     start
         The snapshot of an earlier moment, from which the graph goes on.
 
@@ -97,6 +114,6 @@ def fit(encoded: Encoded, text: F32, config: Config, *, as_of: int, start: Snaps
     statistics = item_statistics.fit(histories, subcategory, n_items, len(encoded.stores), as_of=as_of)
     uplift = offer_uplift.fit(histories, encoded.promotions, subcategory, n_items, as_of=as_of)
     promotions = encoded.promotions.active(as_of)
-    evidence = Evidence(histories, statistics, encoded.catalogue, promotions, text, as_of, config.seed)
+    evidence = Evidence(histories, statistics, encoded.catalogue, promotions, content, as_of, config.seed)
     fitted = retrieval.fit(evidence, config.retrieval, start=None if start is None else start.union)
     return Snapshot(as_of, statistics, promotions, uplift, encoded.coupons.active(as_of, n_items), encoded.people, fitted)

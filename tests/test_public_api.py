@@ -28,7 +28,7 @@ def test_the_version_is_three_numbers() -> None:
         ("cortex_rec.embeddings.text.embed", "titles, config, *, cache, progress"),
         ("cortex_rec.splits.windows", "config, histories"),
         ("cortex_rec.splits.truth", "histories, window"),
-        ("cortex_rec.snapshot.fit", "encoded, text, config, *, as_of, start"),
+        ("cortex_rec.snapshot.fit", "encoded, content, config, *, as_of, start"),
         ("cortex_rec.retrieval.union.fit", "evidence, config, *, start"),
         ("cortex_rec.features.assemble.assemble", "queries, candidates, snapshot, catalogue"),
         ("cortex_rec.ranking.training.build", "snapshot, encoded, window, config"),
@@ -36,6 +36,7 @@ def test_the_version_is_three_numbers() -> None:
         ("cortex_rec.ranking.rankers.fit", "lists, config"),
         ("cortex_rec.recommender.Recommender.load", "release"),
         ("cortex_rec.recommender.Recommender.recommend", "self, requests"),
+        ("cortex_rec.recommender.Recommender.with_items", "self, items, vectors"),
         ("cortex_rec.recommender.Recommender.rank", "self, queries"),
         ("cortex_rec.testing.shop.small_shop", "seed, users, items, weeks"),
     ],
@@ -52,9 +53,9 @@ def test_a_public_function_takes_what_it_is_documented_to_take(name: str, parame
         ("cortex_rec.recommender.Request", "user items store n"),
         ("cortex_rec.recommender.Recommendation", "item title score probability reasons"),
         ("cortex_rec.recommender.Slate", "items fallback"),
-        ("cortex_rec.recommender.Recommender", "data snapshot ranker"),
+        ("cortex_rec.recommender.Recommender", "data snapshot ranker exploration"),
         ("cortex_rec.dataset.Dataset", "interactions items users promotions campaigns coupons"),
-        ("cortex_rec.retrieval.protocol.Evidence", "histories statistics catalogue promotions text as_of seed"),
+        ("cortex_rec.retrieval.protocol.Evidence", "histories statistics catalogue promotions content as_of seed"),
         ("cortex_rec.queries.Queries", "histories users as_of store n_items"),
         ("cortex_rec.features.assemble.Matrix", "lists names values recent vectors"),
     ],
@@ -65,18 +66,18 @@ def test_a_public_record_is_frozen_and_has_the_fields_it_is_documented_to_have(n
     assert found.__dataclass_params__.frozen
 
 
-def test_the_seams_have_four_verbs_and_two() -> None:
-    assert _verbs(Retriever) == {"retrieve", "score", "save", "load"}
+def test_the_seams_have_their_verbs() -> None:
+    assert _verbs(Retriever) == {"retrieve", "score", "widened", "save", "load"}
     assert _verbs(Ranker) == {"score", "save", "load", "features", "importances", "contributions", "compiled"}
     assert "n_items" in dir(Evidence)
 
 
 def test_the_registered_retrievers_are_these() -> None:
-    assert list(REGISTRY) == ["repeats", "copurchase", "neighbours", "graph", "vector", "popular", "favourites", "promoted"]
+    assert list(REGISTRY) == ["repeats", "copurchase", "neighbours", "graph", "vector", "popular", "favourites", "promoted", "arrivals"]
 
 
 def test_a_configuration_has_these_sections() -> None:
-    sections = "name seed threads source quality windows embeddings retrieval ranker ranking evaluation workspace releases"
+    sections = "name seed threads source quality windows embeddings retrieval ranker ranking exploration evaluation workspace releases"
     assert list(Config.model_fields) == sections.split()
 
 

@@ -93,7 +93,8 @@ def test_a_saved_and_reloaded_recommender_answers_as_the_one_in_memory(recommend
     recommender.data.save(tmp_path / "encoded")
     recommender.snapshot.save(tmp_path / "snapshot")
     recommender.ranker.save(tmp_path / "ranker")
-    again = Recommender.load(tmp_path)
+    (tmp_path / "config.json").write_text('{"exploration": {"share": 0.1}}')
+    again, recommender = Recommender.load(tmp_path), replace(recommender, exploration=0.1)
     requests = [Request(user=user, n=80) for user in (*USERS, None)] + [Request(items=("i003", "i004"), n=80)]
     assert again.recommend(requests) == recommender.recommend(requests)
     known = queries_of(recommender, list(range(60)))

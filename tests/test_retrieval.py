@@ -18,12 +18,12 @@ from cortex_rec.catalogue import Catalogue, Promotions
 from cortex_rec.config import Retrieval
 from cortex_rec.features import statistics
 from cortex_rec.queries import Queries, ask
-from cortex_rec.retrieval import popular
+from cortex_rec.retrieval import graph, popular
 from cortex_rec.retrieval.index import build, search
 from cortex_rec.retrieval.protocol import Evidence, Retriever, best
 from cortex_rec.retrieval.repeats import Repeats
 from cortex_rec.retrieval.union import REGISTRY
-from cortex_rec.testing.evidence import unit_vectors
+from cortex_rec.testing.evidence import small_evidence, unit_vectors
 from cortex_rec.testing.retriever_contract import RetrieverContract
 
 CONFIG = Retrieval.model_validate({"graph": {"dimensions": 8, "steps": 2, "batch_size": 64, "negatives": 16}})
@@ -114,7 +114,7 @@ def test_nobody_is_offered_anything_when_nothing_is_on_offer() -> None:
 
 
 def test_vector_finds_what_nobody_ever_bought_by_its_words() -> None:
-    known = replace(evidence(bought("u0", "a", 1)), text=np.array([[1, 0], [0, 1], [-1, 0], [0.8, 0.6]], np.float32))
+    known = replace(evidence(bought("u0", "a", 1)), content=np.array([[1, 0], [0, 1], [-1, 0], [0.8, 0.6]], np.float32))
     assert found("vector", known)[0] == [0, 3, 1, 2]
 
 
@@ -220,3 +220,19 @@ def test_households_without_a_common_item_are_no_neighbours() -> None:
     known = evidence(bought("u0", "a", 18), bought("u1", "c", 19))
     found = REGISTRY["neighbours"].fit(known, CONFIG.neighbours).retrieve(asked(known), 4)
     assert len(found.item) == 0
+
+
+def test_the_graph_places_what_nobody_bought_where_items_that_say_the_same_are() -> None:
+    known = small_evidence()
+    unsold = np.flatnonzero(known.statistics.unsold)
+    # Content that tells the place in the graph, and two new items that say what items 3 and 4 say.
+    content = graph.fit(known, CONFIG.graph).items
+    content[unsold] = content[[3, 4]]
+    content /= np.linalg.norm(content, axis=1, keepdims=True)
+    fitted = graph.fit(replace(known, content=content), CONFIG.graph)
+    place = fitted.items / np.linalg.norm(fitted.items, axis=1, keepdims=True)
+    assert np.all(np.sum(place[unsold] * place[[3, 4]], axis=1) > 0.9)
+    assert not np.isin(unsold, fitted.sold).any()
+    start = fitted.base_items[unsold] / np.linalg.norm(fitted.base_items[unsold], axis=1, keepdims=True)
+    old = fitted.base_items[[3, 4]] / np.linalg.norm(fitted.base_items[[3, 4]], axis=1, keepdims=True)
+    assert np.all(np.sum(start * old, axis=1) > 0.7)

@@ -11,6 +11,7 @@ from purchases import queries
 
 from cortex_rec.arrays import F32, Ragged, pointers
 from cortex_rec.config import Retrieval
+from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval import union
 from cortex_rec.retrieval.union import REGISTRY, Union
@@ -34,6 +35,9 @@ class Fixed:
 
     def score(self, queries: Queries, lists: Ragged) -> F32:
         return (self.base + 100 * lists.owner + lists.item).astype(np.float32)
+
+    def widened(self, new: Newcomers) -> Self:
+        raise NotImplementedError
 
     def save(self, folder: Path) -> None: ...
 

@@ -1,13 +1,16 @@
 """What is known of items and of stores at one moment, from everybody's purchases before it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
-from cortex_rec.arrays import DAY, F32, I32, I64, find, load_arrays, ratio, save_arrays, sums, vars_of
+from cortex_rec.arrays import DAY, F32, I32, I64, Bool, extended, find, load_arrays, ratio, rekeyed, save_arrays, sums, vars_of
 from cortex_rec.features.groups import ages, group
 from cortex_rec.histories import Histories
+from cortex_rec.newcomers import Newcomers
 
 #: Days over which purchases are counted.
 SPANS = (7, 28, 91)
@@ -35,6 +38,8 @@ class Statistics:
         (n_items,) mean price of the items of its subcategory, and the subcategory's lines in the middle span.
     trials
         (n_items, len(SPANS)) numbers of users who bought it for the first time in the last days.
+    unsold_repeat_share
+        (1,) the `repeat_share` of an item that nobody bought.
     store_key, store_lines, store_lines_lately
         Lines of an item in a store in the middle and in the shortest span, at ascending `store * n_items + item`.
     store_total
@@ -54,6 +59,7 @@ class Statistics:
     group_price: F32
     group_lines: F32
     trials: F32
+    unsold_repeat_share: F32
     store_key: I64
     store_lines: F32
     store_lines_lately: F32
@@ -65,6 +71,30 @@ class Statistics:
     @classmethod
     def load(cls, path: Path) -> "Statistics":
         return cls(**load_arrays(path))
+
+    def widened(self, new: Newcomers) -> Self:
+        """Room for further items without a purchase; their groups' figures are those of the other items in them."""
+        groups, one_of = np.unique(new.catalogue.codes["subcategory"][: new.n_before], return_index=True)
+        place = find(groups.astype(np.int64), new.subcategory)
+
+        def of_group(values: F32) -> F32:
+            return np.append(values, np.append(values[one_of], np.float32(np.nan))[place])
+
+        fill = dict.fromkeys(("lines", "buyers", "trials"), 0.0) | {"repeat_share": float(self.unsold_repeat_share[0])}
+        unknown = ("days_listed", "days_idle", "gap_days", "price", "discount", "recent_price", "recent_discount")
+        fill |= dict.fromkeys(unknown, np.nan)
+        return replace(
+            self,
+            **{name: extended(getattr(self, name), len(new), value) for name, value in fill.items()},
+            group_price=of_group(self.group_price),
+            group_lines=of_group(self.group_lines),
+            store_key=rekeyed(self.store_key, new.n_before, len(new.catalogue)),
+        )
+
+    @cached_property
+    def unsold(self) -> Bool:
+        """(n_items,) bool, whether nobody has bought an item yet."""
+        return np.isnan(self.days_listed)
 
     def in_store(self, store: I32, item: I32) -> tuple[F32, F32]:
         """(n,) float32 lines of each item in each store in the middle and in the shortest span; NaN where the store is unknown."""
@@ -130,6 +160,7 @@ def fit(histories: Histories, subcategory: I32, n_items: int, n_stores: int, *, 
         _where(subcategory >= 0, group_price[own_group]),
         _where(subcategory >= 0, sums(own_group, lines[:, 1], width)[own_group]),
         trials.astype(np.float32),
+        np.array([10 * mean_share / 10], np.float32),
         store_key,
         store_lines.astype(np.float32),
         lately.astype(np.float32),

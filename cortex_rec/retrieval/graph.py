@@ -6,19 +6,21 @@ The training is in `lightgcn.py`, which needs torch and DGL; answering needs nei
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import faiss
 import numpy as np
 
-from cortex_rec.arrays import F32, I64, Array, Ragged, extended, load_arrays, save_arrays
+from cortex_rec.arrays import F32, I64, Array, Ragged, load_arrays, save_arrays, vars_of
 from cortex_rec.config import Graph as GraphConfig
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval import index as flat
 from cortex_rec.retrieval.protocol import Evidence
 
-HALF_LIFE_DAYS = 30.0
+HALF_LIFE_DAYS: Final = 30.0
+#: As many items of weight one as hold a vector's place towards zero.
+RIDGE: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -29,26 +31,28 @@ class Graph:
     ----------
     users
         (n_users, d) float32 propagated vectors; zeros for users without a purchase.
-    index
-        Propagated vectors of the items in `sold`.
+    items
+        (n_items, d) float32 propagated vectors; where there is no purchase, the place that an item with such content would have.
     sold
-        (k,) int64 rows of the items with a purchase, ascending.
+        (k,) int64 rows of the items with a purchase, ascending: what is retrieved.
     base_users, base_items
-        The trained parameters before propagation, (n_users, d) and (n_items, d) float32: where a later fit starts from.
+        The parameters before propagation, (n_users, d) and (n_items, d) float32: where a later fit starts from, new items at their place.
+    placing, base_placing
+        (d_content, d) float32, from what an item says and shows to its vector, propagated and before.
     """
 
     users: F32
-    index: faiss.IndexFlatIP
+    items: F32
     sold: I64
     base_users: F32
     base_items: F32
+    placing: F32
+    base_placing: F32
 
     @cached_property
-    def items(self) -> F32:
-        """(n_items, d) float32 propagated vectors; zeros for items without a purchase."""
-        result = np.zeros_like(self.base_items)
-        result[self.sold] = flat.vectors_of(self.index)
-        return result
+    def index(self) -> faiss.IndexFlatIP:
+        """The vectors of `sold`."""
+        return flat.build(self.items[self.sold])
 
     def retrieve(self, queries: Queries, n: int) -> Ragged:
         return flat.search(self.index, self.sold, self._vectors(queries), n)
@@ -69,16 +73,15 @@ class Graph:
         return vectors
 
     def widened(self, new: Newcomers) -> Self:
-        return replace(self, base_items=extended(self.base_items, len(new), 0))
+        items = np.concatenate([self.items, _placed(new.vectors, self.placing)])
+        return replace(self, items=items, base_items=np.concatenate([self.base_items, _placed(new.vectors, self.base_placing)]))
 
     def save(self, folder: Path) -> None:
-        flat.save(self.index, folder / "graph.faiss")
-        arrays: dict[str, Array] = {"users": self.users, "sold": self.sold, "base_users": self.base_users, "base_items": self.base_items}
-        save_arrays(folder / "graph.safetensors", arrays)
+        save_arrays(folder / "graph.safetensors", vars_of(self))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        return cls(index=flat.load(folder / "graph.faiss"), **load_arrays(folder / "graph.safetensors"))
+        return cls(**load_arrays(folder / "graph.safetensors"))
 
 
 def fit(evidence: Evidence, config: GraphConfig, *, start: Graph | None = None) -> Graph:
@@ -90,5 +93,25 @@ def fit(evidence: Evidence, config: GraphConfig, *, start: Graph | None = None) 
     pairs = distinct(evidence.histories)
     base = None if start is None else (start.base_users, start.base_items)
     trained = lightgcn.train(pairs, evidence.n_items, config, seed=evidence.seed, start=base)
-    sold = np.unique(pairs.item).astype(np.int64)
-    return Graph(trained.users, flat.build(trained.items[sold]), sold, trained.base_users, trained.base_items)
+    buyers = np.bincount(pairs.item, minlength=evidence.n_items)
+    sold, unsold = np.flatnonzero(buyers), np.flatnonzero(buyers == 0)
+    placed = []
+    for vectors in (trained.items, trained.base_items):
+        placing = _ridge(evidence.content[sold], vectors[sold], np.sqrt(buyers[sold]))
+        vectors[unsold] = _placed(evidence.content[unsold], placing)
+        placed.append(placing)
+    return Graph(trained.users, trained.items, sold, trained.base_users, trained.base_items, *placed)
+
+
+def _ridge(content: F32, vectors: F32, weight: Array) -> F32:
+    """(d_content, d) float32: the weighted least squares of the vectors on the content, held towards zero where few items tell."""
+    given = content.astype(np.float64)
+    gram = given.T @ (given * weight[:, None]) + RIDGE * np.eye(given.shape[1])
+    found: F32 = np.linalg.solve(gram, given.T @ (vectors * weight[:, None])).astype(np.float32)
+    return found
+
+
+def _placed(content: F32, placing: F32) -> F32:
+    """(n, d) float32, each row from its own row alone, which a matrix product of BLAS does not promise."""
+    found: F32 = np.einsum("ij,jk->ik", content, placing)
+    return found

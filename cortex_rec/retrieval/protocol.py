@@ -11,6 +11,7 @@ from cortex_rec.arrays import F32, I32, Array, Ragged, pointers
 from cortex_rec.catalogue import Catalogue, Promotions
 from cortex_rec.features.statistics import Statistics
 from cortex_rec.histories import Histories
+from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
 
 
@@ -28,15 +29,15 @@ class Evidence:
         Every item that the shop lists.
     promotions
         The offers that run at `as_of`.
-    text
-        (n_items, d) float32 unit vectors of the item texts.
+    content
+        (n_items, d) float32 unit vectors of what the items say and show.
     """
 
     histories: Histories
     statistics: Statistics
     catalogue: Catalogue
     promotions: Promotions
-    text: F32
+    content: F32
     as_of: int
     seed: int
 
@@ -54,6 +55,10 @@ class Retriever(Protocol):
 
     def score(self, queries: Queries, lists: Ragged) -> F32:
         """(len(lists.item),) float32 score of any item for its query, larger is better, on the scale that `retrieve` ranks by."""
+        ...
+
+    def widened(self, new: Newcomers) -> Self:
+        """The same retriever with room for items that nobody has bought yet: what `fit` would have made with them in the catalogue."""
         ...
 
     def save(self, folder: Path) -> None:

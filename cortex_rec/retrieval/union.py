@@ -1,7 +1,7 @@
 """The retrievers together: one candidate list a query, in which each item keeps every retriever's score and rank."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -9,8 +9,9 @@ import numpy as np
 
 from cortex_rec.arrays import F32, Ragged, load_arrays, save_arrays
 from cortex_rec.config import Retrieval
+from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
-from cortex_rec.retrieval import copurchase, favourites, graph, neighbours, popular, repeats, vector
+from cortex_rec.retrieval import arrivals, copurchase, favourites, graph, neighbours, popular, repeats, vector
 from cortex_rec.retrieval.protocol import Evidence, Fit, Retriever
 
 
@@ -31,6 +32,7 @@ REGISTRY: Final[Mapping[str, Registered]] = {
     "popular": Registered(popular.fit, popular.Popular),
     "favourites": Registered(favourites.fit, favourites.Favourites),
     "promoted": Registered(favourites.fit_promoted, favourites.Favourites),
+    "arrivals": Registered(arrivals.fit, arrivals.Arrivals),
 }
 
 
@@ -79,6 +81,10 @@ class Union:
     def score(self, queries: Queries, lists: Ragged) -> F32:
         """(n, n_retrievers) float32 scores of given items."""
         return np.stack([retriever.score(queries, lists) for retriever in self.retrievers.values()], axis=1)
+
+    def widened(self, new: Newcomers) -> Self:
+        """Every retriever with room for further items."""
+        return replace(self, retrievers={name: retriever.widened(new) for name, retriever in self.retrievers.items()})
 
     def save(self, folder: Path) -> None:
         for name, retriever in self.retrievers.items():

@@ -1,4 +1,4 @@
-"""Items whose words are near those of the user's history: content vectors in FAISS, asked with the history's mean."""
+"""Items that say and show what the user's history does: content vectors in FAISS, asked with the history's mean."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +10,7 @@ import numpy as np
 
 from cortex_rec.arrays import F32, Ragged, load_arrays, save_arrays
 from cortex_rec.config import Vector as VectorConfig
+from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval import index as flat
 from cortex_rec.retrieval.protocol import Evidence
@@ -36,20 +37,13 @@ class Vector:
         return flat.vectors_of(self.index)
 
     def retrieve(self, queries: Queries, n: int) -> Ragged:
-        return flat.search(self.index, np.arange(self.index.ntotal), self._mean(queries), n)
+        return flat.search(self.index, np.arange(self.index.ntotal), taste(queries, self.items, self.half_life_days), n)
 
     def score(self, queries: Queries, lists: Ragged) -> F32:
-        return flat.inner_products(self._mean(queries)[lists.owner], self.items[lists.item])
+        return flat.inner_products(taste(queries, self.items, self.half_life_days)[lists.owner], self.items[lists.item])
 
-    def _mean(self, queries: Queries) -> F32:
-        """(n, d) float32 unit vectors; zeros for an empty history."""
-        weight = queries.weights(self.half_life_days).astype(np.float32)
-        total = np.zeros((len(queries), self.index.d), np.float32)
-        for i in range(len(queries)):
-            own = slice(queries.items_pointer[i], queries.items_pointer[i + 1])
-            total[i] = weight[own] @ self.items[queries.items.member[own]]
-        length = np.sqrt(flat.inner_products(total, total))[:, None]
-        return np.divide(total, length, out=np.zeros_like(total), where=length > 0)
+    def widened(self, new: Newcomers) -> Self:
+        return type(self)(flat.build(np.concatenate([self.items, new.vectors])), self.half_life_days)
 
     def save(self, folder: Path) -> None:
         flat.save(self.index, folder / "vector.faiss")
@@ -61,5 +55,16 @@ class Vector:
 
 
 def fit(evidence: Evidence, config: VectorConfig, *, start: object = None) -> Vector:
-    """Put the text vectors into an index."""
-    return Vector(flat.build(evidence.text), config.half_life_days)
+    """Put the content vectors into an index."""
+    return Vector(flat.build(evidence.content), config.half_life_days)
+
+
+def taste(queries: Queries, vectors: F32, half_life_days: float) -> F32:
+    """(n, d) float32 unit vectors: the decayed mean of the item vectors (n_items, d) in each history, zeros for an empty one."""
+    weight = queries.weights(half_life_days).astype(np.float32)
+    total = np.zeros((len(queries), vectors.shape[1]), np.float32)
+    for i in range(len(queries)):
+        own = slice(queries.items_pointer[i], queries.items_pointer[i + 1])
+        total[i] = weight[own] @ vectors[queries.items.member[own]]
+    length = np.sqrt(flat.inner_products(total, total))[:, None]
+    return np.divide(total, length, out=np.zeros_like(total), where=length > 0)

@@ -28,17 +28,17 @@ def small_evidence(dataset: Dataset | None = None, *, as_of: int = AS_OF, seed: 
     as_of
         Seconds since 1970; what is not before it is left out here.
     seed
-        Of the text vectors and of the retrievers that use chance.
+        Of the content vectors and of the retrievers that use chance.
     """
     encoded = encode(small_shop() if dataset is None else dataset)
     histories = encoded.histories.before(as_of)
     counts = statistics.fit(histories, encoded.catalogue.codes["subcategory"], len(encoded.items), len(encoded.stores), as_of=as_of)
-    text = unit_vectors(len(encoded.items), seed=seed)
-    return Evidence(histories, counts, encoded.catalogue, encoded.promotions.active(as_of), text, as_of, seed)
+    content = unit_vectors(len(encoded.items), seed=seed)
+    return Evidence(histories, counts, encoded.catalogue, encoded.promotions.active(as_of), content, as_of, seed)
 
 
 def unit_vectors(n: int, dimensions: int = 16, *, seed: int) -> F32:
-    """(n, dimensions) float32 of random directions and unit length, in place of text vectors."""
+    """(n, dimensions) float32 of random directions and unit length, in place of content vectors."""
     vectors = np.random.default_rng(seed).normal(size=(n, dimensions))
     unit: F32 = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     return unit

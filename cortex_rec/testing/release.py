@@ -60,6 +60,7 @@ def small_release(root: Path, *, seed: int = 0) -> Release:
         data.save(folder / "encoded")
         at_end.save(folder / "snapshot")
         ranker.save(folder / "ranker")
+        (folder / "config.json").write_text(config.model_dump_json(), encoding="utf-8")
         (folder / "report" / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
         (folder / "report" / "report.html").write_text(render(metrics, {"name": config.name}), encoding="utf-8")
 

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
+from cortex_rec import columns
 from cortex_rec.arrays import I32, Ragged
+from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval.protocol import Evidence, Retriever
-from cortex_rec.testing.evidence import all_kinds_of_queries, small_evidence, subset
+from cortex_rec.testing.evidence import all_kinds_of_queries, small_evidence, subset, unit_vectors
 
 
 class RetrieverContract:
@@ -103,6 +106,19 @@ class RetrieverContract:
         queries, retriever = all_kinds_of_queries(evidence), self.fit(evidence)
         retriever.save(tmp_path)
         assert_same_answers(retriever, type(retriever).load(tmp_path), queries)
+
+    def test_items_that_join_later_have_a_score_and_leave_those_of_the_others_as_they_are(self) -> None:
+        evidence = self.evidence()
+        queries, retriever = all_kinds_of_queries(evidence), self.fit(evidence)
+        n, table = evidence.n_items, pl.DataFrame({columns.ITEM: ["new", "newer"], columns.SUBCATEGORY: ["MILK", None]})
+        vectors = unit_vectors(2, evidence.content.shape[1], seed=1)
+        widened = retriever.widened(Newcomers(evidence.catalogue.with_items(table), vectors))
+        wider = Queries(queries.histories, queries.users, queries.as_of, queries.store, n + 2)
+        scores = widened.score(wider, _everything(wider)).reshape(len(queries), n + 2)
+        assert np.isfinite(scores).all()
+        assert scores[:, :n].tobytes() == retriever.score(queries, _everything(queries)).tobytes()
+        found = widened.retrieve(wider, 1_000)
+        assert found.item.max(initial=0) < n + 2
 
     def test_it_is_saved_without_pickle(self, tmp_path: Path) -> None:
         self.fit(self.evidence()).save(tmp_path)

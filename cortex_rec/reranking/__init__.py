@@ -1,0 +1,1 @@
+"""Constraints over a ranked list."""
