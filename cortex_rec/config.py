@@ -107,8 +107,10 @@ class TextEmbedding(Section):
 class ImageEmbedding(Section):
     """Vectors of the item's picture."""
 
-    #: `efficientnet-lite0` (packaged), the name of a torchvision model whose weights are on this machine, or a local checkpoint
+    #: `efficientnet-lite0` (packaged) or the name of a torchvision classification network
     model: str = "efficientnet-lite0"
+    #: file of the network's weights, `.pth` or `.safetensors`; the packaged ones when absent
+    weights: str | None = None
 
 
 class FusionEmbedding(Section):
