@@ -205,7 +205,7 @@ def test_a_missing_column_is_named_with_the_nearest_one(shop: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new", "told"),
     [
-        ("transactions_train.csv", "2020-09-19,b", "2020-19-09,b", "'t_dat', 1 of 6 values are not an ISO date"),
+        ("transactions_train.csv", "2020-09-19,b", "2020-19-09,b", "'t_dat', 1 of 6 values are not a day such as 2020-09-22"),
         ("transactions_train.csv", "0.05", "cheap", "'price', 1 of 6 values are not a number"),
         ("customers.csv", "24", "young", "'age', 1 of 3 values are not a number"),
     ],

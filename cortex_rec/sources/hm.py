@@ -31,6 +31,8 @@ _CODE_DIGITS: Final = 7
 _TAKEN: Final = ("article_id", "product_code", "prod_name", "detail_desc", "index_name", "section_name", "department_name")
 _LOG: Final = logging.getLogger(__name__)
 _SHOWN: Final = 5
+#: Said outright, since trying the ways in which times are written takes most of the time of reading.
+_DAY: Final = "%Y-%m-%d"
 
 
 def read(source: HMSource, windows: Windows) -> Dataset:
@@ -197,7 +199,7 @@ def _scan(path: Path, needed: tuple[str, ...]) -> pl.LazyFrame:
 
 def _collect(path: Path, scan: pl.LazyFrame, types: Types, **texts: pl.Expr) -> pl.DataFrame:
     """Some columns as text, some of a type; the streaming engine works in batches, so that the file is never whole in memory."""
-    made = {name: convert(name, pl.String(), wanted, None) for name, wanted in types.items()}
+    made = {name: convert(name, pl.String(), wanted, _DAY) for name, wanted in types.items()}
     lost = {f"lost {name}": pl.col(name).is_not_null() & expression.is_null() for name, expression in made.items()}
     try:
         table = scan.select(**texts, **made, **lost).collect(engine="streaming")
@@ -205,9 +207,10 @@ def _collect(path: Path, scan: pl.LazyFrame, types: Types, **texts: pl.Expr) -> 
             if table[f"lost {name}"].any():
                 rows = table[f"lost {name}"].arg_true().head(_SHOWN).to_list()
                 values = scan.select(pl.col(name).gather(rows)).collect()[name].to_list()
+                expected = "a day such as 2020-09-22" if kind_of(wanted) == "time" else EXPECTED[kind_of(wanted)]
                 shown = ", ".join(f"row {row}: {value!r}" for row, value in zip(rows, values, strict=True))
                 raise DataError(
-                    f"{path}: column {name!r}, {table[f'lost {name}'].sum()} of {table.height} values are not {EXPECTED[kind_of(wanted)]} "
+                    f"{path}: column {name!r}, {table[f'lost {name}'].sum()} of {table.height} values are not {expected} "
                     f"({shown}; row 0 is the first after the header). Correct them, or copy the file again from where it came.",
                     table=path.name,
                     rows=rows,
