@@ -2,7 +2,8 @@
 
 import gzip
 import logging
-from datetime import datetime
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -156,9 +157,7 @@ def test_a_new_picture_changes_the_fingerprint_and_a_file_outside_of_the_folders
 
 
 def test_a_purchase_can_be_no_later_than_the_transactions_file(shop: Path) -> None:
-    import os
-
-    os.utime(shop / "transactions_train.csv", (0, datetime(2020, 9, 23, 12).timestamp()))
+    os.utime(shop / "transactions_train.csv", (0, datetime(2020, 9, 23, 12, tzinfo=UTC).timestamp()))
     assert known_by(HMSource(folder=str(shop))) == datetime(2020, 9, 25)
 
 
