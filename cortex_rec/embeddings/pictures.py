@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 MOST_PIXELS: Final = 64_000_000
 MOST_BYTES: Final = 128 * 2**20
 #: What Pillow may try; some of its other formats start programs.
-FORMATS: Final = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF")
+FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF")
 _WHITE: Final = (255, 255, 255, 255)
 
 
