@@ -117,6 +117,15 @@ class FusionEmbedding(Section):
     """One vector an item of its words, its picture and its attributes, learned from who buys what."""
 
     dimensions: int = Field(default=64, ge=2)
+    #: of the layers before it
+    width: int = Field(default=256, ge=1)
+    #: purchases that each step learns from; steps end with whichever is reached first
+    batch_size: int = Field(default=512, ge=2)
+    steps: int = Field(default=800, ge=1)
+    epochs: int = Field(default=10, ge=1)
+    learning_rate: float = Field(default=0.002, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
 
 
 class Embeddings(Section):

@@ -1,0 +1,221 @@
+"""How the fusion network learns from who bought what."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cortex_rec.arrays import F32, F64, I32, I64
+from cortex_rec.config import FusionEmbedding
+from cortex_rec.embeddings.content import Content
+from cortex_rec.embeddings.fusion import Fusion
+from cortex_rec.embeddings.fusion_network import Items, Network
+from cortex_rec.errors import ConfigError, EmptyTrainingSetError
+from cortex_rec.histories import Histories
+from cortex_rec.repeatable import repeatable
+
+#: Items of the user that stand for the history of the one to be found, drawn with replacement from so many before and after it: in a
+#: year of purchases what was bought in the same weeks says more.
+_HISTORY: Final = 5
+_NEAR: Final = 40
+#: Kept principal components of the pictures. Their variances are made more equal by this power: the first ones tell how much of the
+#: picture the thing fills and how bright it is.
+_PICTURE: Final = 128
+_FLATTENED: Final = 0.5
+#: Share of the steps in which the learning rate rises to its height.
+_WARM_UP: Final = 0.1
+_LONGEST_GRADIENT: Final = 5.0
+_NEVER: Final = -1e4
+
+
+@dataclass(frozen=True)
+class _Purchases:
+    """Each user's distinct items in the order of their first purchase, of users with at least two.
+
+    Parameters
+    ----------
+    item
+        (n,) rows.
+    start, end
+        (n,) where the items of the same user begin and end.
+    """
+
+    item: I64
+    start: I64
+    end: I64
+
+    @classmethod
+    def of(cls, histories: Histories) -> "_Purchases":
+        item, owner = histories.item.astype(np.int64), histories.owner
+        _, first = np.unique(owner * (item.max(initial=0) + 1) + item, return_index=True)
+        first.sort()
+        first = first[np.bincount(owner[first], minlength=histories.n_users)[owner[first]] >= 2]
+        owner = owner[first]
+        return cls(item[first], np.searchsorted(owner, owner), np.searchsorted(owner, owner, side="right"))
+
+    def draw(self, chosen: I64, generator: np.random.Generator) -> tuple[I64, I64]:
+        """(n,) items to be found and (n, _HISTORY) items of the same users."""
+        low, high = np.maximum(self.start[chosen], chosen - _NEAR), np.minimum(self.end[chosen], chosen + _NEAR + 1)
+        at = low[:, None] + (generator.random((len(chosen), _HISTORY)) * (high - low - 1)[:, None]).astype(np.int64)
+        return self.item[chosen], self.item[at + (at >= chosen[:, None])]
+
+
+def fit(
+    content: Content,
+    histories: Histories,
+    config: FusionEmbedding,
+    *,
+    seed: int,
+    threads: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Fusion:
+    """Learn from who bought what where items lie, by what they say and show.
+
+    An item is to be found, among those of the same step, from the mean of the vectors of others that its buyer bought. Only what
+    describes the item is read, never which one it is, so one that nobody bought yet is placed as well.
+
+    Parameters
+    ----------
+    content
+        All items; words, pictures or attributes may be lacking.
+    histories
+        Only what happened before the moment as of which it learns; item rows are those of `content`.
+    seed, threads
+        The result depends on both, on the number of threads in the last bits.
+    progress
+        Called with the numbers of steps done and to do.
+
+    Raises
+    ------
+    EmptyTrainingSetError
+        If nobody bought two different items.
+    ConfigError
+        If the steps were so long that the weights are no numbers any more.
+
+    Source
+    ------
+    A softmax over the items of a step, corrected for how often each is among them: Yi et al. 2019, sampling-bias-corrected neural
+    modeling. Volkovs et al. 2017, DropoutNet (parts taken for absent while learning).
+    """
+    purchases = _Purchases.of(histories)
+    if len(purchases.item) == 0:
+        raise EmptyTrainingSetError(
+            "fusion: nobody bought two different items before the training cut-off. Move `windows.end` or ask for fewer training windows."
+        )
+    text, image = _Prepared.of(content.text, content.text.shape[1], 0), _Prepared.of(content.image, _PICTURE, _FLATTENED)
+    tables = {name: _rows(codes, purchases.item) for name, codes in content.attributes.items()}
+    coded = [rows[codes] for (rows, _), codes in zip(tables.values(), content.attributes.values(), strict=True)]
+    codes = np.stack(coded, axis=1) if coded else np.zeros((len(content), 0), np.int64)
+    items = Items(torch.from_numpy(text.vectors), torch.from_numpy(image.vectors), torch.from_numpy(codes))
+    with repeatable(seed, threads):
+        network = Network(text.vectors.shape[1], image.vectors.shape[1], tuple(n for _, n in tables.values()), config)
+        _learn(network, items, purchases, config, np.random.default_rng(seed), progress)
+    weights = _exported(network, text, image, {name: rows for name, (rows, _) in tables.items()})
+    if not all(np.isfinite(values).all() for values in weights.values()):
+        raise ConfigError(f"embeddings.fusion: the weights grew beyond all bounds. Lower `learning_rate`, now {config.learning_rate}.")
+    return Fusion(content.text.shape[1], content.image.shape[1], tuple(tables), weights)
+
+
+def _learn(
+    network: Network,
+    items: Items,
+    purchases: _Purchases,
+    config: FusionEmbedding,
+    generator: np.random.Generator,
+    progress: Callable[[int, int], None],
+) -> None:
+    n = len(purchases.item)
+    batch = min(config.batch_size, n)
+    steps = min(config.steps, -(-config.epochs * n // batch))
+    frequency = np.bincount(purchases.item, minlength=len(items.codes)) / n
+    matrices = [each for name, each in network.named_parameters() if each.ndim == 2 and not name.startswith("attributes")]
+    others = [each for name, each in network.named_parameters() if each.ndim < 2 or name.startswith("attributes")]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, (step + 1) / (_WARM_UP * steps)) * (1 + np.cos(np.pi * step / steps)) / 2
+    )
+    network.train()
+    order = np.zeros(0, np.int64)
+    for step in range(steps):
+        if len(order) < batch:
+            order = generator.permutation(n)
+        chosen, order = order[:batch], order[batch:]
+        optimizer.zero_grad()
+        _loss(network, items, frequency, *purchases.draw(chosen, generator)).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), _LONGEST_GRADIENT)
+        optimizer.step()
+        schedule.step()
+        progress(step + 1, steps)
+
+
+def _loss(network: Network, items: Items, frequency: F64, wanted: I64, history: I64) -> Tensor:
+    """The mean surprise at the items to be found, among all items of the step."""
+    drawn, place = np.unique(np.concatenate([wanted[:, None], history], axis=1), return_inverse=True)
+    at = torch.from_numpy(place.reshape(len(wanted), -1))
+    vectors, appeal = network(items.take(torch.from_numpy(drawn)))
+    taste = nn.functional.normalize(vectors[at[:, 1:]].sum(dim=1), dim=1)
+    # Best sellers are among the items of nearly every step, others seldom.
+    chance = 1 - (1 - frequency[drawn]) ** place.size
+    scores = network.sharpness.exp() * (taste @ vectors.T) + appeal - torch.from_numpy(np.log(chance).astype(np.float32))
+    return nn.functional.cross_entropy(scores.scatter(1, at[:, 1:], _NEVER), at[:, 0])
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Vectors about their mean and of a common size, and what turns raw ones into them: `(raw - mean) @ axes`."""
+
+    vectors: F32
+    mean: F32
+    axes: F32
+
+    @classmethod
+    def of(cls, raw: F32, dimensions: int, flattened: float) -> "_Prepared":
+        """Keep principal components, each divided by its spread to the power of `flattened`."""
+        there = np.any(raw != 0, axis=1)
+        known = raw[there].astype(np.float64)
+        if len(known) < 2:
+            empty = np.zeros((raw.shape[1], 0), np.float32)
+            return cls(np.zeros((len(raw), 0), np.float32), np.zeros(raw.shape[1], np.float32), empty)
+        mean = known.mean(axis=0)
+        variance, axes = np.linalg.eigh((known - mean).T @ (known - mean) / len(known))
+        kept = np.flatnonzero(variance > 1e-6 * variance[-1])[::-1][:dimensions]
+        axes = axes[:, kept] / np.sqrt(variance[kept]) ** flattened
+        axes /= np.sqrt(np.square((known - mean) @ axes).mean()) if len(kept) else 1
+        vectors = np.where(there[:, None], (raw - mean) @ axes, 0)
+        return cls(vectors.astype(np.float32), mean.astype(np.float32), axes.astype(np.float32))
+
+
+def _rows(codes: I32, bought: I64) -> tuple[I64, int]:
+    """For each code, and last for -1, the row that it learns in; and how many there are.
+
+    What stands on one item alone would only tell which item it is, and what nobody bought teaches nothing: both count as unknown.
+    """
+    n_codes = int(codes.max(initial=-1)) + 1
+    times = np.bincount(codes[codes >= 0], minlength=n_codes)
+    sold = np.zeros(n_codes + 1, bool)
+    sold[codes[bought]] = True
+    useful = np.flatnonzero((times >= 2) & sold[:n_codes])
+    rows = np.full(n_codes + 1, len(useful))
+    rows[useful] = np.arange(len(useful))
+    return rows, len(useful) + 1
+
+
+def _exported(network: Network, text: _Prepared, image: _Prepared, rows: Mapping[str, I64]) -> dict[str, F32]:
+    """Weights transposed, with the preparation folded in."""
+    state = {name: values.numpy() for name, values in network.state_dict().items()}
+    sharpness = np.exp(state.pop("sharpness"))
+    weights = {}
+    for name, prepared in (("text", text), ("image", image)):
+        inputs, bias = state.pop(f"{name}.linear.weight", None), state.pop(f"{name}.linear.bias", None)
+        weight = np.zeros((len(prepared.mean), len(state[f"{name}.absent"])), np.float32) if inputs is None else prepared.axes @ inputs.T
+        weights[f"{name}.weight"] = weight
+        weights[f"{name}.bias"] = -(prepared.mean @ weight) + (0 if bias is None else bias)
+    for number, (name, row) in enumerate(rows.items()):
+        weights[f"attribute.{name}"] = state.pop(f"attributes.{number}.weight")[row]
+    for name in ("appeal.weight", "appeal.bias"):
+        state[name] = state[name] / sharpness
+    return weights | {name: np.ascontiguousarray(values.T) for name, values in state.items()}
