@@ -38,10 +38,11 @@ def load_app() -> ASGIApp:
     """Load the release and build the API; the first requests find everything warm."""
     # Imported here so that the process which only supervises starts without them.
     from bentos.api import make_app
-    from cortex_rec.recommender import Recommender, Request
+    from cortex_rec.recommender import Request
+    from cortex_rec.releases import live
 
     release = open_release()
-    recommender = _quick(Recommender.load(release.path))
+    recommender = _quick(live.load(release))
     recommender.recommend([Request(recommender.data.users.external([0])[0]), Request()])
     # What is loaded stays: without this, full collections walk it about once a second and stall whoever asks just then.
     gc.collect()

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from cortex_rec import __version__
+from cortex_rec import __version__, cli_items
+from cortex_rec.cli_options import DEFAULT_RELEASES, AsJson, ReleaseId, ReleasesFolder, print_json
 from cortex_rec.errors import ArtifactError, ConfigError, CortexRecError
 
 app = typer.Typer(
@@ -22,13 +23,10 @@ app = typer.Typer(
 )
 releases_app = typer.Typer(help="List, show and verify releases.", no_args_is_help=True)
 app.add_typer(releases_app, name="releases")
+app.add_typer(cli_items.app, name="items")
 
 ConfigPath = Annotated[str, typer.Argument(help="The YAML file that describes the run.")]
-ReleasesFolder = Annotated[Path, typer.Option("--releases", help="The folder of releases.", envvar="CORTEX_REC_RELEASES")]
-ReleaseId = Annotated[str, typer.Option("--release", help="A release's id, or `latest`.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of tables.")]
 DEFAULT_CONFIG = "configs/complete_journey.yaml"
-DEFAULT_RELEASES = Path("releases")
 
 
 def main() -> None:
@@ -70,7 +68,7 @@ def evaluate(
     folder = run_evaluate(config, **({} if workspace is None else {"workspace": workspace}))
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     if as_json:
-        _print_json(metrics)
+        print_json(metrics)
     else:
         from cortex_rec.terminal import evaluation_table
 
@@ -89,12 +87,12 @@ def recommend(
     as_json: AsJson = False,
 ) -> None:
     """Recommend items to one user, with the reasons."""
-    from cortex_rec.recommender import Recommender, Request
-    from cortex_rec.releases import store
+    from cortex_rec.recommender import Request
+    from cortex_rec.releases import live, store
     from cortex_rec.terminal import recommendations_table
 
     found = store.open_release(releases, release)
-    recommender = Recommender.load(found.path)
+    recommender = live.load(found)
     user = recommender.data.users.external([0])[0] if user is None else user
     (slate,) = recommender.recommend([Request(user, tuple(session or ()), store=shop, n=n)])
     if as_json:
@@ -102,7 +100,7 @@ def recommend(
             {"item_id": each.item, "title": each.title, "score": each.score, "probability": each.probability, "reasons": each.reasons}
             for each in slate.items
         ]
-        _print_json({"user": user, "items": items, "fallback": slate.fallback, "release": found.id})
+        print_json({"user": user, "items": items, "fallback": slate.fallback, "release": found.id})
         return
     Console().print(recommendations_table(user, slate.items))
     if slate.fallback is not None:
@@ -129,7 +127,7 @@ def compare(
 
     rows = comparison.compare(*(comparison.read(_evaluation(given, releases)) for given in (first, second)))
     if as_json:
-        _print_json({"first": first, "second": second, "rows": rows})
+        print_json({"first": first, "second": second, "rows": rows})
     else:
         from cortex_rec.terminal import comparison_table
 
@@ -186,7 +184,7 @@ def list_releases(releases: ReleasesFolder = DEFAULT_RELEASES, as_json: AsJson =
             row["fault"] = str(error)
         rows.append(row)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     elif rows:
         Console().print(releases_table(rows))
     else:
@@ -205,7 +203,7 @@ def show(
 
     manifest = store.open_release(releases, release, check=False).manifest
     if as_json:
-        _print_json(manifest.model_dump(mode="json"))
+        print_json(manifest.model_dump(mode="json"))
     else:
         Console().print(manifest_table(manifest))
 
@@ -242,17 +240,13 @@ def _evaluation(given: str, releases: Path) -> Path:
 def _show_report(release: Any, as_json: bool) -> None:
     metrics = release.manifest.metrics
     if as_json:
-        _print_json({"release": release.id} | metrics | release.run())
+        print_json({"release": release.id} | metrics | release.run())
         return
     from cortex_rec.terminal import evaluation_table
 
     console = Console(soft_wrap=True)
     console.print(evaluation_table(metrics))
     console.print(f"Release {release.id}\nReport  {release.path / 'report' / 'report.html'}")
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Table
+from rich.text import Text
 
 from cortex_rec.releases.manifest import Manifest
 
@@ -45,6 +46,23 @@ def evaluation_table(metrics: Mapping[str, Any]) -> Table:
         new = figures.get("slices", {}).get("new_items", {}).get("ndcg@10")
         style = "bold" if method == "CORTEX-Rec" else None
         table.add_row(method.replace("_", " "), *(_figure(figures.get(name)) for name in shown), _figure(new), style=style)
+    return table
+
+
+def items_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Items that were added, one row each.
+
+    Parameters
+    ----------
+    rows
+        Mappings with `item_id`, `state`, and what else is known of an item; None where it is not.
+    """
+    table = Table()
+    for heading in ("item", "title", "what else is known", "state"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        further = (f"{name} {value}" for name, value in row.items() if value and name not in ("item_id", "title", "state"))
+        table.add_row(Text(row["item_id"]), Text(row.get("title") or ""), Text(", ".join(further)), row["state"])
     return table
 
 

@@ -12,6 +12,7 @@ import polars as pl
 
 from cortex_rec import columns
 from cortex_rec.arrays import F32
+from cortex_rec.config import Embeddings
 from cortex_rec.encoding import check_new
 from cortex_rec.errors import ArtifactError, UnknownItem
 from cortex_rec.folders import replace_file
@@ -99,6 +100,11 @@ def remove(root: Path, item: str) -> None:
         if item not in before[columns.ITEM]:
             raise UnknownItem(f"item {item!r} was not added to {root}. `cortex-rec items list` shows what was.")
         _write(root, before.filter(pl.col(columns.ITEM) != item))
+
+
+def models(config: Embeddings) -> dict[str, str]:
+    """`TEXT_MODEL` and `IMAGE_MODEL` of what is embedded by a configuration."""
+    return {TEXT_MODEL: config.text.model, IMAGE_MODEL: " ".join(filter(None, (config.image.model, config.image.weights)))}
 
 
 def vectors(items: pl.DataFrame, column: str, width: int) -> F32:

@@ -72,6 +72,23 @@ def read(source: FilesSource, windows: Windows) -> Dataset:
     return Dataset(interactions, items, users, promotions, campaigns, coupons)
 
 
+def read_items(path: Path) -> pl.DataFrame:
+    """A file of items alone, with our own column names; every further column is taken as an attribute.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, empty, damaged or not UTF-8, has no column of ids, or a picture's path leaves its folder.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file.", table="items")
+    files = TableFiles(path=str(path))
+    ours = _file("items", path, files, columns.ITEMS, columns.ITEMS_REQUIRED)
+    further = [name for name in _scan("items", path, files.separator).collect_schema() if name not in columns.ITEMS]
+    schema = dict(columns.ITEMS) | dict.fromkeys(further, pl.String)
+    return _file("items", path, files, schema, columns.ITEMS_REQUIRED) if further else ours
+
+
 def _check_attributes(source: FilesSource) -> None:
     if source.attributes and source.items is None:
         raise ConfigError("source: `attributes` are columns of the items table; say in `source.items` where that is.")

@@ -5,10 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from cortex_rec import snapshot, splits
 from cortex_rec.config import CompleteJourneySource, Config, Evaluation, Graph, LambdaRank, Ranking, Retrieval, Windows
+from cortex_rec.embeddings.content import Content
 from cortex_rec.encoding import encode
 from cortex_rec.evaluation.evaluate import evaluate
 from cortex_rec.evaluation.judge import explain, judge
@@ -18,6 +17,8 @@ from cortex_rec.recommender import Recommender
 from cortex_rec.releases import store
 from cortex_rec.releases.manifest import Contents, DataWindow, Feature
 from cortex_rec.releases.store import Release
+from cortex_rec.testing.evidence import unit_vectors
+from cortex_rec.testing.fusion import small_fusion
 from cortex_rec.testing.shop import small_shop
 
 CONFIG: Final = Config(
@@ -39,27 +40,29 @@ def small_release(root: Path, *, seed: int = 0) -> Release:
     root
         The folder of releases; made when absent.
     seed
-        Of the shop and of the item vectors, which are random in place of text.
+        Of the shop, of the vectors of words and pictures, which are random, and of the network that places the items.
     """
     config = CONFIG.model_copy(update={"seed": seed})
     data = encode(small_shop(seed))
-    text = np.random.default_rng(seed).standard_normal((len(data.items), 8)).astype(np.float32)
-    text /= np.linalg.norm(text, axis=1, keepdims=True)
+    fusion = small_fusion(data.catalogue, seed=seed)
+    text, image = (unit_vectors(len(data.items), width, seed=seed) for width in (fusion.text_width, fusion.image_width))
+    content = fusion.embed(Content.of(text, image, data.catalogue))
     (window,), test = splits.windows(config.windows, data.histories)
 
-    at_window = snapshot.fit(data, text, config, as_of=window.start)
+    at_window = snapshot.fit(data, content, config, as_of=window.start)
     ranker = rankers.fit([training.build(at_window, data, window, config)], config)
-    at_test = snapshot.fit(data, text, config, as_of=test.start, start=at_window)
+    at_test = snapshot.fit(data, content, config, as_of=test.start, start=at_window)
     recommender = Recommender(data, at_test, ranker)
     metrics = evaluate(judge(recommender, test), config.evaluation, seed=seed, influence=explain(recommender, test, seed=seed))
-    at_end = snapshot.fit(data, text, config, as_of=test.end, start=at_test)
+    at_end = snapshot.fit(data, content, config, as_of=test.end, start=at_test)
 
     def write(folder: Path) -> None:
-        for name in ("encoded", "snapshot", "ranker", "report"):
+        for name in ("encoded", "snapshot", "ranker", "fusion", "report"):
             (folder / name).mkdir()
         data.save(folder / "encoded")
         at_end.save(folder / "snapshot")
         ranker.save(folder / "ranker")
+        fusion.save(folder / "fusion")
         (folder / "config.json").write_text(config.model_dump_json(), encoding="utf-8")
         (folder / "report" / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
         (folder / "report" / "report.html").write_text(render(metrics, {"name": config.name}), encoding="utf-8")

@@ -1,0 +1,18 @@
+"""What the commands share: options, and how JSON is printed."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+ReleasesFolder = Annotated[Path, typer.Option("--releases", help="The folder of releases.", envvar="CORTEX_REC_RELEASES")]
+ReleaseId = Annotated[str, typer.Option("--release", help="A release's id, or `latest`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of tables.")]
+DEFAULT_RELEASES = Path("releases")
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on stdout."""
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,75 @@
+"""A release in memory with the items that were added since: what the command line and the service answer from."""
+
+from typing import Final
+
+import polars as pl
+
+from cortex_rec import columns
+from cortex_rec.config import Embeddings
+from cortex_rec.embeddings.content import Content
+from cortex_rec.embeddings.fusion import Fusion
+from cortex_rec.ids import IdMap
+from cortex_rec.recommender import Recommender
+from cortex_rec.releases import added
+from cortex_rec.releases.store import Release
+
+#: What became of an added item.
+LIVE: Final = "recommendable"
+RELEASED: Final = "part of the release"
+OUTDATED: Final = "embedded by another model than the release's: remove it and add it again"
+
+
+def load(release: Release) -> Recommender:
+    """The recommender of a release, widened by the items that were added beside it, as far as they are `LIVE`.
+
+    Raises
+    ------
+    ArtifactError
+        As of `Recommender.load`, and if the table of added items is damaged.
+    """
+    recommender, items = Recommender.load(release.path), added.read(release.path.parent)
+    if items.is_empty():
+        return recommender
+    fusion = Fusion.load(release.path / "fusion")
+    return widened(recommender, fusion, items.filter(states(items, recommender.data.items, fusion, release) == LIVE))
+
+
+def widened(recommender: Recommender, fusion: Fusion, items: pl.DataFrame) -> Recommender:
+    """The recommender with further items at their places in the release's space.
+
+    Parameters
+    ----------
+    fusion
+        The network that placed the items of the release.
+    items
+        As of `added.read`. Attributes that the release does not have are left out.
+
+    Raises
+    ------
+    DataError
+        If the recommender has an item already.
+    """
+    catalogue = recommender.data.catalogue
+    table = items.select(name for name in items.columns if name in (*columns.ITEMS, *catalogue.codes))
+    codes = {name: own[len(catalogue) :] for name, own in sorted(catalogue.with_items(table).codes.items())}
+    text, image = added.vectors(items, added.TEXT, fusion.text_width), added.vectors(items, added.IMAGE, fusion.image_width)
+    return recommender.with_items(table, fusion.embed(Content(text, image, codes)))
+
+
+def states(items: pl.DataFrame, known: IdMap, fusion: Fusion, release: Release) -> pl.Series:
+    """`LIVE`, `RELEASED` or `OUTDATED` for each of the added items.
+
+    Parameters
+    ----------
+    known, fusion
+        The items of the release, and the network that placed them.
+    """
+    models = added.models(Embeddings.model_validate(release.manifest.config["embeddings"]))
+    outdated = pl.lit(False)
+    for vector, by, width in ((added.TEXT, added.TEXT_MODEL, fusion.text_width), (added.IMAGE, added.IMAGE_MODEL, fusion.image_width)):
+        # A shop without pictures has learned nothing from them: those of its new items are not looked at.
+        length = pl.col(vector).list.len() * (width > 0)
+        outdated |= (length > 0) & ((pl.col(by) != models[by]) | (length != width))
+    released = pl.col(columns.ITEM).is_in(known.ids.implode())
+    state = pl.when(released).then(pl.lit(RELEASED)).when(outdated).then(pl.lit(OUTDATED)).otherwise(pl.lit(LIVE))
+    return items.select(state=state)["state"]
