@@ -11,7 +11,7 @@ from cortex_rec.evaluation.report_style import CSS
 from cortex_rec.evaluation.summary import LABELS, interval, number, percent
 
 
-def render(metrics: Mapping[str, Any], header: Mapping[str, object]) -> str:
+def render(metrics: Mapping[str, Any], header: Mapping[str, object], *, catalogue: str | None = None) -> str:
     """Write the page.
 
     Parameters
@@ -20,6 +20,8 @@ def render(metrics: Mapping[str, Any], header: Mapping[str, object]) -> str:
         What `evaluate` returned.
     header
         Facts of the release in the order to print them, for example its id, data window, configuration and commit.
+    catalogue
+        Where `catalogue_page.render`'s page is, relative to this one; it is linked when given.
 
     Returns
     -------
@@ -45,9 +47,17 @@ def render(metrics: Mapping[str, Any], header: Mapping[str, object]) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Evaluation, test window {week}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>How good are the recommendations?</h1>\n{_introduction(metrics)}\n{_cards(metrics)}\n"
+        f"<h1>How good are the recommendations?</h1>\n{_introduction(metrics)}\n{_cards(metrics)}\n{_link(catalogue)}"
         + "\n".join(filter(None, sections))
         + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _link(catalogue: str | None) -> str:
+    if catalogue is None:
+        return ""
+    return (
+        f'<p><a href="{escape(catalogue)}">The catalogue, as the models see it</a>: nearest neighbours of a dozen items, and a map.</p>\n'
     )
 
 

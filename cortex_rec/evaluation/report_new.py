@@ -46,8 +46,8 @@ def people(metrics: Mapping[str, Any]) -> str:
     ]
     rows.append((["popularity, the same for everyone", *(_with_range(popularity, name) for name in (MAIN, "recall@20")), ""], ""))
     lead = (
-        "A shop's visitors are mostly strangers. Here users whom the shop knows well are answered as if they were new: with their latest "
-        "purchases and nothing else, no vector of theirs in the graph, no line in the users table, and not among the neighbours of others."
+        "How soon does a newcomer get good answers? Here users whom the shop knows well are answered as if they were new: with their "
+        "latest purchases and nothing else, no vector of theirs in the graph, no line in the users table, and not as their own neighbours."
     )
     headings = ["purchases known", "NDCG@10", "Recall@20", "NDCG@10 above popularity"]
     drawn = charts.curves([label for label, _ in steps], series, band, "purchases known")

@@ -14,6 +14,7 @@ h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .35rem; }
 h2 { font-size: 1.2rem; margin: 0 0 .25rem; }
 h3 { font-size: 1rem; margin: 1.4rem 0 .3rem; }
 p { margin: .3rem 0 .8rem; max-width: 44rem; }
+a { color: var(--system); }
 .muted, figcaption { color: var(--muted); }
 .verdict { font-size: 1.1rem; margin: .9rem 0 1.4rem; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1.25rem 1.4rem; margin: 1.1rem 0; }
