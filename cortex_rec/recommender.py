@@ -207,7 +207,7 @@ class Recommender:
         if np.any(rows == NO_ROW):
             unknown = items[int(np.argmax(rows == NO_ROW))]
             raise UnknownItem(
-                f"item {unknown!r} is not in the catalogue of this release. Leave it out, or release anew with it in the items table."
+                f"item {unknown!r} is not in the catalogue of this release. Leave it out, or add it with `cortex-rec items add`."
             )
         return np.unique(rows).astype(np.int32)
 

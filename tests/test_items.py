@@ -36,7 +36,7 @@ def releases(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     root = tmp_path / "releases"
     shutil.copytree(published, root)
     text, images = ModuleType("cortex_rec.embeddings.text"), ModuleType("cortex_rec.embeddings.images")
-    vars(text)["embed"] = lambda words, config, *, cache: np.stack([vector_of(each, 4) for each in words])
+    vars(text)["encode"] = lambda words, config, *, cache: np.stack([vector_of(each, 4) for each in words])
     vars(images)["embed"] = looked_at
     for module in (text, images):
         monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -180,6 +180,7 @@ def test_an_item_of_the_release_or_of_another_models_space_is_left_out_and_liste
     state: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     run(monkeypatch, capsys, "items", "add", "--id", "n", "--title", "Tea", "--releases", str(releases))
     items = added.read(releases).with_columns(pl.lit(value).alias(name) for name, value in change.items())
@@ -188,6 +189,7 @@ def test_an_item_of_the_release_or_of_another_models_space_is_left_out_and_liste
     (row,) = json.loads(run(monkeypatch, capsys, "items", "list", "--releases", str(releases), "--json")[1])
     assert row["state"] == state
     assert len(loaded(releases).data.items) == 80 + (state == live.LIVE)
+    assert ("Added items ['n'] are left out" in caplog.text) == (state == live.OUTDATED)
 
 
 def test_an_attribute_that_the_next_release_no_longer_has_is_left_out(

@@ -1,5 +1,6 @@
 """A release in memory with the items that were added since: what the command line and the service answer from."""
 
+import logging
 from typing import Final
 
 import polars as pl
@@ -13,6 +14,7 @@ from cortex_rec.recommender import Recommender
 from cortex_rec.releases import added
 from cortex_rec.releases.store import Release
 
+_LOG: Final = logging.getLogger(__name__)
 #: What became of an added item.
 LIVE: Final = "recommendable"
 RELEASED: Final = "part of the release"
@@ -31,7 +33,11 @@ def load(release: Release) -> Recommender:
     if items.is_empty():
         return recommender
     fusion = Fusion.load(release.path / "fusion")
-    return widened(recommender, fusion, items.filter(states(items, recommender.data.items, fusion, release) == LIVE))
+    state = states(items, recommender.data.items, fusion, release)
+    outdated = items.filter(state == OUTDATED)[columns.ITEM].to_list()
+    if outdated:
+        _LOG.warning("Added items %s are left out: %s", outdated, OUTDATED)
+    return widened(recommender, fusion, items.filter(state == LIVE))
 
 
 def widened(recommender: Recommender, fusion: Fusion, items: pl.DataFrame) -> Recommender:
