@@ -232,11 +232,15 @@ def test_a_picture_has_the_same_bits_alone_and_among_others_and_on_more_threads(
     for n in range(9):
         paths.append(str(tmp_path / f"{n}.png"))
         Image.fromarray(rng.integers(0, 256, (40 + 9 * n, 60, 3), np.uint8)).save(paths[-1])
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
     together = images.embed(paths, CONFIG, cache=tmp_path / "together", threads=4).vectors
+    torch.set_num_threads(1)
     in_turn = images.embed(paths[::-1], CONFIG, cache=tmp_path / "turn", threads=1).vectors[::-1]
     assert in_turn.tobytes() == together.tobytes()
     for row in (0, 4, 8):
         assert images.embed([paths[row]], CONFIG, cache=tmp_path / f"{row}").vectors[0].tobytes() == together[row].tobytes()
+    torch.set_num_threads(before)
 
 
 def test_no_picture_at_all_has_the_networks_width(tmp_path: Path) -> None:

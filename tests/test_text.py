@@ -1,6 +1,7 @@
 """Texts to vectors: a text is encoded once, ever, and has the same bits whatever it is encoded with."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +129,21 @@ def test_minilm_puts_what_means_the_same_nearer_and_tells_how_far_it_is(tmp_path
     assert done == [(4, 4)]
 
 
+@contextmanager
+def torch_threads(n: int) -> Iterator[None]:
+    """What somebody else may have set in this process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    yield
+    torch.set_num_threads(before)
+
+
 def test_a_text_has_the_same_bits_alone_and_among_others_and_on_more_threads(tmp_path: Path) -> None:
     texts = [f"{'very ' * (n % 7)}soft jumper with {n} buttons" for n in range(40)]
     together = text.encode(texts, TextEmbedding(), cache=tmp_path / "together", threads=3)
     for row in (0, 17, 39):
-        alone = text.encode([texts[row]], TextEmbedding(), cache=tmp_path / f"alone{row}")
+        with torch_threads(2):
+            alone = text.encode([texts[row]], TextEmbedding(), cache=tmp_path / f"alone{row}")
         assert alone[0].tobytes() == together[row].tobytes()
 
 
