@@ -32,7 +32,8 @@ def shop(seed: int = 0) -> Content:
 
     def unit(width: int) -> F32:
         vectors = np.eye(width)[KIND] + generator.normal(0, 0.15, (N, width))
-        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+        rows: F32 = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+        return rows
 
     return Content(unit(12), unit(20), {"kind": KIND.astype(np.int32), "number": np.arange(N, dtype=np.int32)})
 
