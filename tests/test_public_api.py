@@ -38,6 +38,12 @@ def test_the_version_is_three_numbers() -> None:
         ("cortex_rec.recommender.Recommender.recommend", "self, requests"),
         ("cortex_rec.recommender.Recommender.with_items", "self, items, vectors"),
         ("cortex_rec.recommender.Recommender.rank", "self, queries"),
+        ("cortex_rec.releases.live.load", "release"),
+        ("cortex_rec.releases.live.widened", "recommender, fusion, items"),
+        ("cortex_rec.releases.new_items.embed", "items, config"),
+        ("cortex_rec.releases.added.read", "root"),
+        ("cortex_rec.releases.added.add", "root, items"),
+        ("cortex_rec.releases.added.remove", "root, item"),
         ("cortex_rec.testing.shop.small_shop", "seed, users, items, weeks"),
     ],
 )
