@@ -62,6 +62,14 @@ def test_beside_them_stand_the_whole_history_and_popularity(result: dict[str, An
     assert "difference" not in found["popularity"]
 
 
+def test_the_baseline_and_the_whole_history_are_those_of_the_same_users() -> None:
+    some = Shortened(np.array([1]), {0: ragged([7])})
+    found = by_interactions.describe(some, ragged([1], [2, 7], [7]), ragged([7], [1, 2, 7], [2]), ragged([1], [7], [2]), samples=10, seed=1)
+    assert found["lengths"][0]["ndcg@10"] == 1
+    assert found["whole"]["ndcg@10"] == pytest.approx(1 / math.log2(3))
+    assert found["popularity"]["ndcg@10"] == pytest.approx(1 / math.log2(4))
+
+
 def test_the_lead_over_popularity_is_taken_user_by_user(result: dict[str, Any]) -> None:
     gain = result["by_interactions"]["lengths"][1]["difference"]["ndcg@10"]
     of_user = 1 - 1.5 / TWO, 1.5 / TWO
