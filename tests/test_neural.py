@@ -259,3 +259,12 @@ def test_pieces_too_narrow_to_divide_by_are_joined() -> None:
     pieces = piecewise.fit([values], np.ones(4, bool), 8)
     assert np.isfinite(pieces.slope).all()
     assert np.isfinite(pieces.encode(np.array([[3e38], [-3e38]], np.float32))).all()
+
+
+def test_item_vectors_that_are_all_the_same_tell_nothing_and_break_nothing() -> None:
+    alike = np.random.default_rng(5).normal(size=6).astype(np.float32)
+    lists = [small_lists(0), small_lists(1)]
+    same = [replace(each, matrix=replace(each.matrix, vectors=np.tile(alike, (len(each.matrix.vectors), 1)))) for each in lists]
+    without = [replace(each, matrix=replace(each.matrix, vectors=np.zeros_like(each.matrix.vectors))) for each in lists]
+    fitted = [neural.fit(each, CONFIG, seed=7, threads=1) for each in (same, without)]
+    assert fitted[0].score(same[0].matrix).tobytes() == fitted[1].score(without[0].matrix).tobytes()

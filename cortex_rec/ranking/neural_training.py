@@ -268,8 +268,10 @@ def _encoded(values: F32, pieces: Piecewise) -> Array:
 def _scale(lists: Sequence[TrainingLists]) -> F32:
     """(d,) float32 that brings each coordinate of the items' vectors to a spread of one; zero where all are the same."""
     vectors = lists[-1].matrix.vectors
-    spread = vectors[np.any(vectors != 0, axis=1)].std(axis=0)
-    scale: F32 = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 0)
+    placed = vectors[np.any(vectors != 0, axis=1)]
+    spread = placed.std(axis=0) if len(placed) else np.zeros(vectors.shape[1], np.float32)
+    # The mean of equal numbers is rounded, so their spread is not quite zero.
+    scale: F32 = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 1e-6)
     return scale
 
 
