@@ -33,7 +33,7 @@ def main() -> None:
     cache = OUT / "embeddings"
     shutil.rmtree(cache, ignore_errors=True)
     rows = [
-        _row("text, minilm", lambda progress: text.encode(said, TextEmbedding(), cache=cache, threads=THREADS, progress=progress)),
+        _row("text, minilm", lambda progress: text.embed(said, TextEmbedding(), cache=cache, threads=THREADS, progress=progress)),
         _row(
             "image, efficientnet-lite0",
             lambda progress: images.embed(shown, ImageEmbedding(), cache=cache, threads=THREADS, progress=progress).vectors,

@@ -100,8 +100,6 @@ class TextEmbedding(Section):
 
     #: `minilm` (packaged) or a local sentence-transformers folder
     model: str = "minilm"
-    #: kept principal components
-    dimensions: int = Field(default=64, ge=2)
 
 
 class ImageEmbedding(Section):

@@ -102,7 +102,7 @@ def test_a_key_like_no_other_is_refused_without_a_guess(tmp_path: Path) -> None:
         ("windows.days", 0),
         ("windows.training", 0),
         ("windows.end", "soon"),
-        ("embeddings.text.dimensions", 1),
+        ("embeddings.fusion.dimensions", 1),
         ("retrieval.repeats.n", 0),
         ("retrieval.repeats.n", "many"),
         ("retrieval.repeats.half_life_days", 0),

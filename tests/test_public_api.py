@@ -25,7 +25,7 @@ def test_the_version_is_three_numbers() -> None:
         ("cortex_rec.config.load_config", "path, **overrides"),
         ("cortex_rec.sources.read", "source, windows"),
         ("cortex_rec.encoding.encode", "dataset"),
-        ("cortex_rec.embeddings.text.embed", "titles, config, *, cache, progress"),
+        ("cortex_rec.embeddings.text.embed", "texts, config, *, cache, threads, progress"),
         ("cortex_rec.splits.windows", "config, histories"),
         ("cortex_rec.splits.truth", "histories, window"),
         ("cortex_rec.snapshot.fit", "encoded, content, config, *, as_of, start"),

@@ -32,14 +32,7 @@ _NO_PROGRESS: Final[Callable[[int, int], None]] = lambda done, total: None  # no
 def embed(
     texts: Sequence[str], config: TextEmbedding, *, cache: Path, threads: int = 1, progress: Callable[[int, int], None] = _NO_PROGRESS
 ) -> F32:
-    """Principal components of `encode`, at unit length: (n, d) float32, d is `config.dimensions` or less where the texts span less."""
-    return _principal(encode(texts, config, cache=cache, threads=threads, progress=progress), config.dimensions)
-
-
-def encode(
-    texts: Sequence[str], config: TextEmbedding, *, cache: Path, threads: int = 1, progress: Callable[[int, int], None] = _NO_PROGRESS
-) -> F32:
-    """Encode texts.
+    """Embed texts.
 
     A text has the same bits whatever others are asked for with it and on however many threads.
 
@@ -128,7 +121,7 @@ def _encoder(folder: Path, digest_of_files: str) -> "SentenceTransformer":
     from sentence_transformers import SentenceTransformer
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         return SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     except (OSError, ValueError) as error:
@@ -146,15 +139,3 @@ def _folder(model: str) -> Path:
             "Give the path of a sentence-transformers model on this machine."
         )
     return Path(model)
-
-
-def _principal(vectors: F32, dimensions: int) -> F32:
-    """The vectors about their mean, in the axes of most variance, at unit length."""
-    centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
-    _, axes = np.linalg.eigh(centred.T @ centred)
-    projected = centred @ axes[:, ::-1][:, :dimensions]
-    length = np.linalg.norm(projected, axis=1, keepdims=True)
-    # A vector at the very mean has no direction: any one will do, and the first axis is the same on every run.
-    projected[length[:, 0] < 1e-9] = np.eye(projected.shape[1])[0]
-    unit: F32 = (projected / np.linalg.norm(projected, axis=1, keepdims=True)).astype(np.float32)
-    return unit

@@ -47,7 +47,7 @@ def embed(items: pl.DataFrame, config: Embeddings) -> pl.DataFrame:
         )
     # What is kept beside the releases is what a cache would hold.
     with tempfile.TemporaryDirectory() as cache:
-        spoken = text.encode(said, config.text, cache=Path(cache))
+        spoken = text.embed(said, config.text, cache=Path(cache))
         # Without pictures their network need not be loaded.
         shown = images.embed(paths, config.image, cache=Path(cache)) if any(paths) else None
     seen = np.zeros((len(paths), 0), np.float32) if shown is None else shown.vectors
