@@ -9,9 +9,10 @@ from cortex_rec.config import Config, load_config
 from cortex_rec.stages import StageOutput
 from flows.artifacts import failed_gate_shown, show_release, show_stages
 from tasks.check import check_tables
-from tasks.embed import embed_text
+from tasks.embed import embed_items
 from tasks.encode import encode
 from tasks.evaluate import evaluate
+from tasks.fusion import fuse
 from tasks.ingest import ingest
 from tasks.lists import build_lists
 from tasks.ranker import fit_ranker
@@ -24,7 +25,8 @@ class Learned(NamedTuple):
     """What a release is made of, and the stages that made it."""
 
     encoded: StageOutput
-    text: StageOutput
+    content: StageOutput
+    fusion: StageOutput
     at_test: StageOutput
     ranker: StageOutput
     report: StageOutput
@@ -36,7 +38,8 @@ class Seen(NamedTuple):
     """The past, window by window; `fits` has one entry more than `lists`, for the test window."""
 
     encoded: StageOutput
-    text: StageOutput
+    content: StageOutput
+    fusion: StageOutput
     fits: list[StageOutput]
     lists: list[StageOutput]
     plan: Plan
@@ -61,8 +64,8 @@ def train(config_path: str = "configs/complete_journey.yaml", overrides: dict[st
     """
     config = load_config(config_path, **(overrides or {}))
     learned = learn(config)
-    at_end = fit_retrievers(config, learned.encoded, learned.text, learned.end, learned.at_test)
-    parts = {"encoded": learned.encoded, "snapshot": at_end, "ranker": learned.ranker, "report": learned.report}
+    at_end = fit_retrievers(config, learned.encoded, learned.fusion, learned.end, learned.at_test)
+    parts = {"encoded": learned.encoded, "fusion": learned.fusion, "snapshot": at_end, "ranker": learned.ranker, "report": learned.report}
     stages = [*learned.stages, at_end]
     made = release(config, parts, learned.end, stages)
     show_stages(stages)
@@ -83,8 +86,8 @@ def learn(config: Config) -> Learned:
     """Gate the tables, learn from window after window, and judge the test window."""
     seen = look_back(config)
     ranker = fit_ranker(config, seen.lists)
-    report = evaluate(config, seen.encoded, seen.fits[-1], ranker, seen.plan.test)
-    return Learned(seen.encoded, seen.text, seen.fits[-1], ranker, report, seen.plan.end, [*seen.stages, ranker, report])
+    report = evaluate(config, seen.encoded, seen.content, seen.fits[-1], ranker, seen.plan.test)
+    return Learned(seen.encoded, seen.content, seen.fusion, seen.fits[-1], ranker, report, seen.plan.end, [*seen.stages, ranker, report])
 
 
 def look_back(config: Config) -> Seen:
@@ -92,14 +95,15 @@ def look_back(config: Config) -> Seen:
     dataset = ingest(config)
     tables = check_tables(config, dataset)
     encoded = encode(config, tables)
-    text = embed_text(config, encoded)
+    content = embed_items(config, encoded)
     windows = lay_out_windows(config, encoded)
     plan = read_plan(windows)
+    fusion = fuse(config, encoded, content, plan.training[0][0])
 
     fits: list[StageOutput] = []
     lists: list[StageOutput] = []
     for window in plan.training:
-        fits.append(fit_retrievers(config, encoded, text, window[0], fits[-1] if fits else None))
+        fits.append(fit_retrievers(config, encoded, fusion, window[0], fits[-1] if fits else None))
         lists.append(build_lists(config, encoded, fits[-1], window))
-    fits.append(fit_retrievers(config, encoded, text, plan.test[0], fits[-1]))
-    return Seen(encoded, text, fits, lists, plan, [dataset, tables, encoded, text, windows, *fits, *lists])
+    fits.append(fit_retrievers(config, encoded, fusion, plan.test[0], fits[-1]))
+    return Seen(encoded, content, fusion, fits, lists, plan, [dataset, tables, encoded, content, windows, fusion, *fits, *lists])

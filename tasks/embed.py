@@ -1,29 +1,60 @@
-"""Item words to vectors."""
+"""Item words and pictures to vectors."""
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
+
+import numpy as np
 
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
+from tasks import progress
 from tasks.stage import MINUTE, Report, quarantine, run, save_rules, stage_task
 
-VECTORS = "text.safetensors"
+CONTENT: Final = "content.safetensors"
+#: The pictures that could not be read, with what was wrong.
+PROBLEMS: Final = "pictures.parquet"
+_SHOWN: Final = 3
 
 
-@stage_task(name="embed", timeout_seconds=60 * MINUTE)
-def embed_text(config: Config, encoded: StageOutput) -> StageOutput:
-    """Embed the words of every item."""
+@stage_task(name="embed", timeout_seconds=12 * 60 * MINUTE)
+def embed_items(config: Config, encoded: StageOutput) -> StageOutput:
+    """Embed the words and the picture of every item; what an earlier run embedded is kept by content."""
+    from cortex_rec.encoding import Encoded
+
+    catalogue = Encoded.load(encoded.path).catalogue
 
     def write(folder: Path, report: Report) -> None:
-        from cortex_rec.arrays import save_arrays
-        from cortex_rec.embeddings.text import embed
-        from cortex_rec.encoding import Encoded
-        from tasks.stage_gates import check_embeddings
+        from cortex_rec.embeddings import images, text
+        from cortex_rec.embeddings.content import Content, words
+        from tasks.stage_gates import check_content
 
-        titles = Encoded.load(encoded.path).catalogue.titles
-        vectors = embed(titles, config.embeddings.text, cache=Path(config.workspace) / "text", progress=report)
-        save_rules(folder, check_embeddings(vectors, len(titles), quarantine=quarantine(config)).rules)
-        save_arrays(folder / VECTORS, {"text": vectors})
+        cache = Path(config.workspace) / "vectors"
+        said = text.embed(words(catalogue), config.embeddings.text, cache=cache, threads=config.threads, progress=report)
+        shown = np.zeros((len(catalogue), 0), np.float32)
+        if any(catalogue.images):
+            found = images.embed(catalogue.images, config.embeddings.image, cache=cache, threads=config.threads, progress=report)
+            shown, problems = found.vectors, found.problems
+            problems.write_parquet(folder / PROBLEMS, statistics=False)
+            if problems.height:
+                first = "; ".join(f"{path}: {wrong}" for path, wrong in problems.head(_SHOWN).select("path", "problem").rows())
+                progress.note(
+                    f"{problems.height:,} pictures cannot be used and count as absent ({first} …); all are in the stage's {PROBLEMS}."
+                )
+        save_rules(folder, check_content(said, shown, len(catalogue), quarantine=quarantine(config)).rules)
+        Content.of(said, shown, catalogue).save(folder / CONTENT)
 
-    return run(
-        config, "embed", {"encoded": encoded}, config.embeddings.text.model_dump(mode="json"), __name__, write, suites=["embeddings"]
-    )
+    part = config.embeddings.model_dump(mode="json", include={"text", "image"})
+    files = {"pictures": _state(catalogue.images)}
+    return run(config, "embed", {"encoded": encoded}, part, __name__, write, suites=["content"], files=files)
+
+
+def _state(images: Sequence[str]) -> str:
+    """A digest that changes when a picture does: by size and time, since reading the pictures of a large shop takes minutes."""
+    digest = hashlib.sha256()
+    for path in filter(None, images):
+        found = Path(path)
+        told = found.stat() if found.is_file() else None
+        digest.update(f"{path}\n{told and (told.st_size, told.st_mtime_ns)}\n".encode())
+    return digest.hexdigest()

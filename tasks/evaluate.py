@@ -15,7 +15,9 @@ FEWEST_CANDIDATES: Final = 50
 
 
 @stage_task(name="evaluate", timeout_seconds=60 * MINUTE)
-def evaluate(config: Config, encoded: StageOutput, snapshot: StageOutput, ranker: StageOutput, window: tuple[int, int]) -> StageOutput:
+def evaluate(
+    config: Config, encoded: StageOutput, content: StageOutput, snapshot: StageOutput, ranker: StageOutput, window: tuple[int, int]
+) -> StageOutput:
     """Judge the test window as the service would answer it, with the baselines in the same table."""
     from cortex_rec.splits import Window
 
@@ -33,7 +35,7 @@ def evaluate(config: Config, encoded: StageOutput, snapshot: StageOutput, ranker
         from tasks.stage_gates import check_candidates, check_metrics
 
         data = Encoded.load(encoded.path)
-        recommender = Recommender(data, Snapshot.load(snapshot.path), Calibrated.load(ranker.path))
+        recommender = Recommender(data, Snapshot.load(snapshot.path), Calibrated.load(ranker.path), config.exploration.share)
         judged = judge(recommender, period)
         fewest = min(judged.n_items, FEWEST_CANDIDATES)
         gates = check_candidates(judged.ranked, judged.n_items, at_least=fewest, quarantine=quarantine(config)).rules
@@ -47,6 +49,6 @@ def evaluate(config: Config, encoded: StageOutput, snapshot: StageOutput, ranker
         (folder / PAGE).write_text(render(metrics, header), encoding="utf-8")
 
     part = {"name": config.name, "evaluation": config.evaluation.model_dump(mode="json"), "seed": config.seed, "window": window}
-    part |= {"training": config.windows.training}
-    inputs = {"encoded": encoded, "snapshot": snapshot, "ranker": ranker}
+    part |= {"training": config.windows.training, "exploration": config.exploration.model_dump(mode="json")}
+    inputs = {"encoded": encoded, "content": content, "snapshot": snapshot, "ranker": ranker}
     return run(config, "evaluate", inputs, part, __name__, write, label=period.label, suites=["candidates", "metrics"])

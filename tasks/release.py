@@ -19,6 +19,7 @@ from cortex_rec.releases.store import Release
 from cortex_rec.stages import RECORD, StageOutput
 from tasks import progress
 from tasks.evaluate import METRICS
+from tasks.fusion import MODEL
 from tasks.stage import MINUTE, ended, stage_task
 
 LIBRARIES: Final = ("dgl", "faiss-cpu", "lightgbm", "numpy", "polars", "safetensors", "scipy", "sentence-transformers", "torch")
@@ -34,6 +35,7 @@ def release(config: Config, parts: dict[str, StageOutput], as_of: int, stages: l
 
         for name in ("snapshot", "ranker", "report"):
             shutil.copytree(parts[name].path, folder / name, ignore=shutil.ignore_patterns(RECORD))
+        shutil.copytree(parts["fusion"].path / MODEL, folder / "fusion")
         # Of the year's offers, the service needs those that run now; the others would be two thirds of the release.
         (folder / "encoded").mkdir()
         now = Snapshot.load(parts["snapshot"].path)

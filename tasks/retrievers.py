@@ -4,12 +4,12 @@ from pathlib import Path
 
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
-from tasks.embed import VECTORS
+from tasks.fusion import VECTORS
 from tasks.stage import MINUTE, Report, run, stage_task
 
 
 @stage_task(name="retrievers", task_run_name="retrievers {as_of}", timeout_seconds=120 * MINUTE)
-def fit_retrievers(config: Config, encoded: StageOutput, text: StageOutput, as_of: int, start: StageOutput | None) -> StageOutput:
+def fit_retrievers(config: Config, encoded: StageOutput, fusion: StageOutput, as_of: int, start: StageOutput | None) -> StageOutput:
     """Fit every retriever on what was known before `as_of`, going on from the fit of an earlier moment."""
     from cortex_rec.splits import day_of
 
@@ -19,9 +19,9 @@ def fit_retrievers(config: Config, encoded: StageOutput, text: StageOutput, as_o
         from cortex_rec.encoding import Encoded
 
         before = None if start is None else snapshot.Snapshot.load(start.path)
-        vectors = load_arrays(text.path / VECTORS)["text"]
+        vectors = load_arrays(fusion.path / VECTORS)["items"]
         snapshot.fit(Encoded.load(encoded.path), vectors, config, as_of=as_of, start=before).save(folder)
 
-    inputs = {"encoded": encoded, "text": text} | ({} if start is None else {"start": start})
+    inputs = {"encoded": encoded, "fusion": fusion} | ({} if start is None else {"start": start})
     part = {"retrieval": config.retrieval.model_dump(mode="json"), "seed": config.seed, "threads": config.threads, "as_of": as_of}
     return run(config, "retrievers", inputs, part, __name__, write, label=day_of(as_of))

@@ -22,6 +22,18 @@ def check_embeddings(vectors: F32, n_items: int, *, quarantine: Path) -> GateRes
     return check_table(frame, "embeddings", allowance=_NONE, quarantine=quarantine, parameters={"items": n_items})
 
 
+def check_content(text: F32, image: F32, n_items: int, *, quarantine: Path) -> GateResult:
+    """Hold the vectors of words (n_items, d_text) and pictures (n_items, d_image) to `expectations/content.json`."""
+    lengths = [np.linalg.norm(vectors.astype(np.float64), axis=1) for vectors in (text, image)]
+    frame = pl.DataFrame(
+        {
+            "is_finite": np.isfinite(text).all(axis=1) & np.isfinite(image).all(axis=1),
+            "is_unit_or_absent": np.all([(length == 0) | (np.abs(length - 1) < 1e-3) for length in lengths], axis=0),
+        }
+    )
+    return check_table(frame, "content", allowance=_NONE, quarantine=quarantine, parameters={"items": n_items})
+
+
 def check_candidates(lists: Ragged, n_items: int, *, at_least: int, quarantine: Path) -> GateResult:
     """Hold candidate lists to `expectations/candidates.json`.
 

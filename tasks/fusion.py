@@ -1,0 +1,39 @@
+"""Words, pictures and attributes to one vector an item."""
+
+from pathlib import Path
+from typing import Final
+
+from cortex_rec.config import Config
+from cortex_rec.stages import StageOutput
+from tasks.embed import CONTENT
+from tasks.stage import MINUTE, Report, quarantine, run, save_rules, stage_task
+
+#: Inside the stage's folder: the network, and the vectors that it gives the items.
+MODEL: Final = "model"
+VECTORS: Final = "vectors.safetensors"
+
+
+@stage_task(name="fusion", timeout_seconds=120 * MINUTE)
+def fuse(config: Config, encoded: StageOutput, content: StageOutput, as_of: int) -> StageOutput:
+    """Learn from the purchases before `as_of` what is bought by the same people, and place every item by what it says and shows."""
+    from cortex_rec.splits import day_of
+
+    def write(folder: Path, report: Report) -> None:
+        from cortex_rec.arrays import save_arrays
+        from cortex_rec.embeddings import fusion_training
+        from cortex_rec.embeddings.content import Content
+        from cortex_rec.encoding import Encoded
+        from tasks.stage_gates import check_embeddings
+
+        items = Content.load(content.path / CONTENT)
+        histories = Encoded.load(encoded.path).histories.before(as_of)
+        network = fusion_training.fit(items, histories, config.embeddings.fusion, seed=config.seed, threads=config.threads, progress=report)
+        vectors = network.embed(items)
+        save_rules(folder, check_embeddings(vectors, len(items), quarantine=quarantine(config)).rules)
+        (folder / MODEL).mkdir()
+        network.save(folder / MODEL)
+        save_arrays(folder / VECTORS, {"items": vectors})
+
+    part = {"fusion": config.embeddings.fusion.model_dump(mode="json"), "seed": config.seed, "threads": config.threads, "as_of": as_of}
+    inputs = {"encoded": encoded, "content": content}
+    return run(config, "fusion", inputs, part, __name__, write, label=day_of(as_of), suites=["embeddings"])
