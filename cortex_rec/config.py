@@ -115,7 +115,9 @@ class FusionEmbedding(Section):
     """One vector an item of its words, its picture and its attributes, learned from who buys what."""
 
     dimensions: int = Field(default=64, ge=2)
-    #: of the layers before it
+    #: networks that learn the same in different order and are averaged
+    towers: int = Field(default=1, ge=1)
+    #: of the layers before the vector
     width: int = Field(default=256, ge=1)
     #: purchases that each step learns from; steps end with whichever is reached first
     batch_size: int = Field(default=512, ge=2)

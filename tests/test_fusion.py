@@ -20,7 +20,7 @@ from cortex_rec.embeddings.fusion_network import Items, Network
 from cortex_rec.errors import ArtifactError, ConfigError, EmptyTrainingSetError
 from cortex_rec.histories import Histories
 
-CONFIG = FusionEmbedding(dimensions=8, width=16, batch_size=64, steps=150, epochs=1_000)
+CONFIG = FusionEmbedding(dimensions=8, towers=1, width=16, batch_size=64, steps=150, epochs=1_000)
 #: Items of three kinds, in turn; nobody bought the last six.
 KINDS, N, SOLD = 3, 60, 54
 KIND = np.arange(N) % KINDS
@@ -102,6 +102,20 @@ def test_numpy_answers_what_the_network_learned(monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_allclose(fusion.appeal(content) * network.sharpness.exp().item(), appeal.numpy(), atol=1e-4)
 
 
+def test_several_networks_agree_on_a_vector_of_the_same_length() -> None:
+    short = CONFIG.model_copy(update={"steps": 20})
+    first, second = (fusion_training.fit(shop(), loyal(), short, seed=seed, threads=1) for seed in (7, 8))
+    both = fusion_training.fit(shop(), loyal(), short.model_copy(update={"towers": 2}), seed=7, threads=1)
+    vectors = both.embed(shop())
+    assert vectors.shape == (N, 8)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    whole = replace(both, projection=np.eye(16, dtype=np.float32)).embed(shop())
+    likeness = (first.embed(shop()) @ first.embed(shop()).T + second.embed(shop()) @ second.embed(shop()).T) / 2
+    np.testing.assert_allclose(whole @ whole.T, likeness, atol=1e-5)
+    assert np.corrcoef((vectors @ vectors.T).ravel(), likeness.ravel())[0, 1] > 0.98
+    np.testing.assert_allclose(both.appeal(shop()), (first.appeal(shop()) + second.appeal(shop())) / 2, atol=1e-6)
+
+
 def lacking(content: Content, *, words: list[int], pictures: list[int], kinds: list[int]) -> Content:
     text, image, kind = content.text.copy(), content.image.copy(), content.attributes["kind"].copy()
     text[words], image[pictures], kind[kinds] = 0, 0, -1
@@ -150,8 +164,11 @@ def test_a_value_of_one_item_alone_says_nothing(fusion: Fusion) -> None:
 def test_the_seed_decides_every_bit() -> None:
     short = CONFIG.model_copy(update={"steps": 5})
     first, again, other = (fusion_training.fit(shop(), loyal(), short, seed=seed, threads=1) for seed in (7, 7, 8))
-    assert {name: values.tobytes() for name, values in first.weights.items()} == {name: v.tobytes() for name, v in again.weights.items()}
-    assert first.embed(shop()).tobytes() != other.embed(shop()).tobytes()
+    assert bits(first) == bits(again) != bits(other)
+
+
+def bits(fusion: Fusion) -> dict[str, bytes]:
+    return {name: values.tobytes() for name, values in fusion.towers[0].weights.items()}
 
 
 @pytest.mark.parametrize(("steps", "epochs", "made"), [(7, 1_000, 7), (1_000, 3, 15)])
@@ -179,7 +196,7 @@ def test_the_history_of_an_item_to_be_found_is_of_its_buyer_and_without_it() -> 
 def test_a_saved_network_is_the_one_in_memory_and_a_damaged_one_names_itself(fusion: Fusion, tmp_path: Path) -> None:
     fusion.save(tmp_path)
     again = Fusion.load(tmp_path)
-    assert (again.text_width, again.image_width, again.attributes, again.dimensions) == (12, 20, ("kind", "number"), 8)
+    assert (again.text_width, again.image_width, tuple(again.rows), again.dimensions) == (12, 20, ("kind", "number"), 8)
     assert again.embed(shop()).tobytes() == fusion.embed(shop()).tobytes()
     (tmp_path / "fusion.json").write_text("{")
     with pytest.raises(ArtifactError, match="the fusion network cannot be read"):

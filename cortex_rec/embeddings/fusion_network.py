@@ -11,7 +11,7 @@ from cortex_rec.config import FusionEmbedding
 _ATTRIBUTE: Final = 0.3
 #: How often a part of an item is taken for absent while learning.
 _LOST_ATTRIBUTE: Final = 0.15
-_LOST_VECTOR: Final = 0.1
+_LOST_VECTOR: Final = 0.05
 #: What the cosine is multiplied with at first.
 _SHARPNESS: Final = 10.0
 
@@ -44,7 +44,7 @@ class Network(nn.Module):
         self.text, self.image = _Dense(text_width, width), _Dense(image_width, width)
         self.attributes = nn.ModuleList(_Attribute(n, width) for n in codes)
         self.entry = nn.LayerNorm(width)
-        self.block = nn.ModuleList([_Block(width, config.dropout)])
+        self.norm, self.first, self.second = nn.LayerNorm(width), nn.Linear(width, width), nn.Linear(width, width)
         self.vector, self.appeal = nn.Linear(width, config.dimensions), nn.Linear(width, 1)
         self.sharpness = nn.Parameter(torch.tensor(_SHARPNESS).log())
         self.dropout = nn.Dropout(config.dropout)
@@ -55,9 +55,8 @@ class Network(nn.Module):
         hidden = self.text(items.text) + self.image(items.image)
         for table, codes in zip(self.attributes, items.codes.T, strict=True):
             hidden = hidden + table(codes)
-        hidden = self.dropout(torch.relu(self.entry(hidden)))
-        for block in self.block:
-            hidden = hidden + block(hidden)
+        hidden = self.dropout(nn.functional.silu(self.entry(hidden)))
+        hidden = hidden + self.second(self.dropout(nn.functional.silu(self.first(self.norm(hidden)))))
         return nn.functional.normalize(self.vector(hidden), dim=1), self.appeal(hidden)[:, 0]
 
 
@@ -87,17 +86,6 @@ class _Attribute(nn.Embedding):
     def forward(self, codes: Tensor) -> Tensor:
         lost = _lost(len(codes), _LOST_ATTRIBUTE, self.training)
         return super().forward(torch.where(lost, self.num_embeddings - 1, codes))
-
-
-class _Block(nn.Module):
-    def __init__(self, width: int, dropout: float) -> None:
-        super().__init__()
-        self.norm, self.first, self.second = nn.LayerNorm(width), nn.Linear(width, width), nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        result: Tensor = self.second(self.dropout(torch.relu(self.first(self.norm(hidden)))))
-        return result
 
 
 def _lost(n: int, share: float, training: bool) -> Tensor:

@@ -1,7 +1,8 @@
 """How the fusion network learns from who bought what."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from cortex_rec.arrays import F32, F64, I32, I64
 from cortex_rec.config import FusionEmbedding
 from cortex_rec.embeddings.content import Content
-from cortex_rec.embeddings.fusion import Fusion
+from cortex_rec.embeddings.fusion import Fusion, Tower
 from cortex_rec.embeddings.fusion_network import Items, Network
 from cortex_rec.errors import ConfigError, EmptyTrainingSetError
 from cortex_rec.histories import Histories
@@ -110,13 +111,20 @@ def fit(
     coded = [rows[codes] for (rows, _), codes in zip(tables.values(), content.attributes.values(), strict=True)]
     codes = np.stack(coded, axis=1) if coded else np.zeros((len(content), 0), np.int64)
     items = Items(torch.from_numpy(text.vectors), torch.from_numpy(image.vectors), torch.from_numpy(codes))
-    with repeatable(seed, threads):
-        network = Network(text.vectors.shape[1], image.vectors.shape[1], tuple(n for _, n in tables.values()), config)
-        _learn(network, items, purchases, config, np.random.default_rng(seed), progress)
-    weights = _exported(network, text, image, {name: rows for name, (rows, _) in tables.items()})
-    if not all(np.isfinite(values).all() for values in weights.values()):
+    sizes, towers = tuple(n for _, n in tables.values()), []
+    for tower in range(config.towers):
+        with repeatable(seed + tower, threads):
+            network = Network(text.vectors.shape[1], image.vectors.shape[1], sizes, config)
+            told = partial(_told, progress, tower, config.towers)
+            _learn(network, items, purchases, config, np.random.default_rng(seed + tower), told)
+        towers.append(Tower(_exported(network, text, image, tuple(tables))))
+    if not all(np.isfinite(values).all() for tower in towers for values in tower.weights.values()):
         raise ConfigError(f"embeddings.fusion: the weights grew beyond all bounds. Lower `learning_rate`, now {config.learning_rate}.")
-    return Fusion(content.text.shape[1], content.image.shape[1], tuple(tables), weights)
+    rows = {name: row.astype(np.int32) for name, (row, _) in tables.items()}
+    side_by_side = np.eye(config.towers * config.dimensions, dtype=np.float32)
+    fusion = Fusion(content.text.shape[1], content.image.shape[1], rows, tuple(towers), side_by_side)
+    sold = content.take(np.unique(purchases.item).astype(np.int32))
+    return replace(fusion, projection=_projection(fusion.embed(sold), config.dimensions))
 
 
 def _learn(
@@ -199,12 +207,25 @@ def _rows(codes: I32, bought: I64) -> tuple[I64, int]:
     sold = np.zeros(n_codes + 1, bool)
     sold[codes[bought]] = True
     useful = np.flatnonzero((times >= 2) & sold[:n_codes])
-    rows = np.full(n_codes + 1, len(useful))
+    rows = np.full(n_codes + 1, len(useful), np.int64)
     rows[useful] = np.arange(len(useful))
     return rows, len(useful) + 1
 
 
-def _exported(network: Network, text: _Prepared, image: _Prepared, rows: Mapping[str, I64]) -> dict[str, F32]:
+def _projection(vectors: F32, dimensions: int) -> F32:
+    """(width, at most `dimensions`): the directions that hold most of the vectors (n, width); all as they are where they are few."""
+    width = vectors.shape[1]
+    if width <= dimensions:
+        return np.eye(width, dtype=np.float32)
+    _, axes = np.linalg.eigh(vectors.T.astype(np.float64) @ vectors)
+    return np.ascontiguousarray(axes[:, ::-1][:, :dimensions]).astype(np.float32)
+
+
+def _told(progress: Callable[[int, int], None], tower: int, towers: int, done: int, total: int) -> None:
+    progress(tower * total + done, towers * total)
+
+
+def _exported(network: Network, text: _Prepared, image: _Prepared, attributes: tuple[str, ...]) -> dict[str, F32]:
     """Weights transposed, with the preparation folded in."""
     state = {name: values.numpy() for name, values in network.state_dict().items()}
     sharpness = np.exp(state.pop("sharpness"))
@@ -214,8 +235,8 @@ def _exported(network: Network, text: _Prepared, image: _Prepared, rows: Mapping
         weight = np.zeros((len(prepared.mean), len(state[f"{name}.absent"])), np.float32) if inputs is None else prepared.axes @ inputs.T
         weights[f"{name}.weight"] = weight
         weights[f"{name}.bias"] = -(prepared.mean @ weight) + (0 if bias is None else bias)
-    for number, (name, row) in enumerate(rows.items()):
-        weights[f"attribute.{name}"] = state.pop(f"attributes.{number}.weight")[row]
+    for number, name in enumerate(attributes):
+        weights[f"attribute.{name}"] = state.pop(f"attributes.{number}.weight").copy()
     for name in ("appeal.weight", "appeal.bias"):
         state[name] = state[name] / sharpness
     return weights | {name: np.ascontiguousarray(values.T) for name, values in state.items()}
