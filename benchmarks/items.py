@@ -16,7 +16,7 @@ import polars as pl
 from benchmarks.harness import OUT, ROOT, Benchmark
 from cortex_rec import columns
 from cortex_rec.catalogue import Catalogue
-from cortex_rec.config import load_config
+from cortex_rec.config import Embeddings, load_config
 from cortex_rec.embeddings.fusion import Fusion
 from cortex_rec.recommender import Recommender, Request
 from cortex_rec.releases import added, live, new_items
@@ -32,36 +32,43 @@ PARTS: Final = ("words and picture embedded", "kept beside the release", "placed
 
 def main() -> None:
     """Print the seconds of each part at the median and at most; trains the release of the H&M sample when none is there."""
-    faiss.omp_set_num_threads(1)
     config = load_config(CONFIG)
     benchmark = Benchmark("items", seed=config.seed)
     folder = OUT / "items"
     release = open_release(folder, run_train(str(CONFIG), workspace=str(OUT / "hm"), releases=str(folder)))
     recommender, fusion = Recommender.load(release.path), Fusion.load(release.path / "fusion")
+    loading, taken = added_one_by_one(recommender, fusion, config.embeddings)
+    rows = [
+        {"method": name, "default": name == "all", "median_s": round(float(np.median(of)), 3), "most_s": round(float(max(of)), 3)}
+        for name, of in taken.items()
+    ]
+    benchmark.finish(rows, items=len(recommender.data.items), added=ITEMS, loading_s=round(loading, 1), target_s=TARGET)
+
+
+def added_one_by_one(recommender: Recommender, fusion: Fusion, config: Embeddings) -> tuple[float, dict[str, list[float]]]:
+    """Seconds until the models are loaded, and those of each part for each item."""
+    faiss.omp_set_num_threads(1)
     someone = Request(recommender.data.users.external([0])[0])
     recommender.recommend([someone])
     articles = with_pictures(recommender.data.catalogue)
     start = time.perf_counter()
-    new_items.embed(articles[:1], config.embeddings)
+    new_items.embed(articles[:1], config)
     loading = time.perf_counter() - start
-
-    taken = []
+    taken: dict[str, list[float]] = {name: [] for name in (*PARTS, "all")}
     with tempfile.TemporaryDirectory() as root:
         for place in range(1, ITEMS + 1):
             moments = [time.perf_counter()]
-            embedded = new_items.embed(articles[place : place + 1], config.embeddings)
+            embedded = new_items.embed(articles[place : place + 1], config)
             moments.append(time.perf_counter())
             added.add(Path(root), embedded)
             moments.append(time.perf_counter())
             recommender = live.widened(recommender, fusion, embedded)
             moments.append(time.perf_counter())
             recommender.recommend([someone])
-            taken.append([*np.diff([*moments, time.perf_counter()]), time.perf_counter() - moments[0]])
-    rows = [
-        {"method": name, "default": name == "all", "median_s": round(float(np.median(of)), 3), "most_s": round(float(max(of)), 3)}
-        for name, of in zip((*PARTS, "all"), np.transpose(taken), strict=True)
-    ]
-    benchmark.finish(rows, items=len(recommender.data.items), added=ITEMS, loading_s=round(loading, 1), target_s=TARGET)
+            moments.append(time.perf_counter())
+            for name, seconds in zip(taken, [*np.diff(moments), moments[-1] - moments[0]], strict=True):
+                taken[name].append(float(seconds))
+    return loading, taken
 
 
 def with_pictures(catalogue: Catalogue) -> pl.DataFrame:

@@ -32,10 +32,9 @@ def add(
     """Embed new items and keep them beside the releases: they can be recommended at once, before the next training."""
     from cortex_rec import columns
     from cortex_rec.catalogue import Catalogue
-    from cortex_rec.config import Embeddings
     from cortex_rec.encoding import check_new
     from cortex_rec.ids import IdMap
-    from cortex_rec.releases import added, store
+    from cortex_rec.releases import added, live, store
 
     single = {columns.ITEM: item, columns.TITLE: title, columns.DESCRIPTION: description, columns.IMAGE: image}
     given = [name for name, value in single.items() if value is not None]
@@ -50,8 +49,7 @@ def add(
     # Imported last: it brings torch, and what is wrong with the items themselves is told before.
     from cortex_rec.releases import new_items
 
-    models = Embeddings.model_validate(release.manifest.config["embeddings"])
-    added.add(releases, new_items.embed(items, models))
+    added.add(releases, new_items.embed(items, live.embeddings_of(release)))
     if as_json:
         print_json({"added": items[columns.ITEM].to_list(), "unseen": unseen, "release": release.id})
         return

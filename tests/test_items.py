@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from serving import serving
 from cortex_rec import cli
 from cortex_rec.embeddings.content import Content
 from cortex_rec.embeddings.fusion import Fusion
+from cortex_rec.errors import ArtifactError
 from cortex_rec.recommender import Recommender, Request, Slate
 from cortex_rec.releases import added, live, store
 from cortex_rec.testing.release import small_release
@@ -36,7 +38,7 @@ def releases(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     root = tmp_path / "releases"
     shutil.copytree(published, root)
     text, images = ModuleType("cortex_rec.embeddings.text"), ModuleType("cortex_rec.embeddings.images")
-    vars(text)["encode"] = lambda words, config, *, cache: np.stack([vector_of(each, 4) for each in words])
+    vars(text)["embed"] = lambda words, config, *, cache: np.stack([vector_of(each, 4) for each in words])
     vars(images)["embed"] = looked_at
     for module in (text, images):
         monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -167,6 +169,16 @@ def test_before_the_first_release_nothing_can_be_added(
     code, _, err = run(monkeypatch, capsys, "items", "add", "--id", "n", "--title", "Tea", "--releases", str(tmp_path))
     assert code == 1
     assert err.startswith("ReleaseNotFound: ")
+
+
+@pytest.mark.parametrize("embeddings", [{}, {"embeddings": {"text": {"of_tomorrow": 1}}}])
+def test_a_release_that_tells_of_its_models_in_another_way_is_named_as_of_another_version(
+    releases: Path, embeddings: dict[str, Any]
+) -> None:
+    release = store.open_release(releases)
+    other = replace(release, manifest=release.manifest.model_copy(update={"config": embeddings}))
+    with pytest.raises(ArtifactError, match="was written by another version of CORTEX-Rec than this one"):
+        live.embeddings_of(other)
 
 
 @pytest.mark.parametrize(

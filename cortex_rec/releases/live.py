@@ -4,11 +4,13 @@ import logging
 from typing import Final
 
 import polars as pl
+from pydantic import ValidationError
 
-from cortex_rec import columns
+from cortex_rec import __version__, columns
 from cortex_rec.config import Embeddings
 from cortex_rec.embeddings.content import Content
 from cortex_rec.embeddings.fusion import Fusion
+from cortex_rec.errors import ArtifactError
 from cortex_rec.ids import IdMap
 from cortex_rec.recommender import Recommender
 from cortex_rec.releases import added
@@ -70,7 +72,7 @@ def states(items: pl.DataFrame, known: IdMap, fusion: Fusion, release: Release) 
     known, fusion
         The items of the release, and the network that placed them.
     """
-    models = added.models(Embeddings.model_validate(release.manifest.config["embeddings"]))
+    models = added.models(embeddings_of(release))
     outdated = pl.lit(False)
     for vector, by, width in ((added.TEXT, added.TEXT_MODEL, fusion.text_width), (added.IMAGE, added.IMAGE_MODEL, fusion.image_width)):
         # A shop without pictures has learned nothing from them: those of its new items are not looked at.
@@ -79,3 +81,20 @@ def states(items: pl.DataFrame, known: IdMap, fusion: Fusion, release: Release) 
     released = pl.col(columns.ITEM).is_in(known.ids.implode())
     state = pl.when(released).then(pl.lit(RELEASED)).when(outdated).then(pl.lit(OUTDATED)).otherwise(pl.lit(LIVE))
     return items.select(state=state)["state"]
+
+
+def embeddings_of(release: Release) -> Embeddings:
+    """The models that a release's items were embedded with.
+
+    Raises
+    ------
+    ArtifactError
+        If it was written by a version of this library that had other settings.
+    """
+    try:
+        return Embeddings.model_validate(release.manifest.config["embeddings"])
+    except (KeyError, ValidationError) as error:
+        raise ArtifactError(
+            f"{release.path}: was written by another version of CORTEX-Rec than this one, {__version__}, and tells of its embeddings in "
+            "another way. Release anew with `cortex-rec train`."
+        ) from error

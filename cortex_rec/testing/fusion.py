@@ -4,7 +4,7 @@ import numpy as np
 
 from cortex_rec.arrays import F32
 from cortex_rec.catalogue import Catalogue
-from cortex_rec.embeddings.fusion import Fusion
+from cortex_rec.embeddings.fusion import Fusion, Tower
 
 _HIDDEN = 16
 
@@ -28,7 +28,10 @@ def small_fusion(catalogue: Catalogue, *, text_width: int = 4, image_width: int 
         return {f"{name}.weight": drawn(inputs, outputs), f"{name}.bias": drawn(outputs)}
 
     weights = linear("text", text_width, _HIDDEN) | linear("image", image_width, _HIDDEN) | linear("vector", _HIDDEN, dimensions)
+    weights |= linear("first", _HIDDEN, _HIDDEN) | linear("second", _HIDDEN, _HIDDEN) | linear("appeal", _HIDDEN, 1)
     weights |= {f"{name}.absent": drawn(_HIDDEN) for name in ("text", "image")}
-    weights |= {f"attribute.{name}": drawn(len(catalogue.names[name]) + 1, _HIDDEN) for name in sorted(catalogue.codes)}
-    weights |= {"entry.weight": np.ones(_HIDDEN, np.float32), "entry.bias": np.zeros(_HIDDEN, np.float32)}
-    return Fusion(text_width, image_width, tuple(sorted(catalogue.codes)), weights)
+    weights |= {f"{name}.weight": np.ones(_HIDDEN, np.float32) for name in ("entry", "norm")}
+    weights |= {f"{name}.bias": np.zeros(_HIDDEN, np.float32) for name in ("entry", "norm")}
+    rows = {name: np.arange(len(catalogue.names[name]) + 1, dtype=np.int32) for name in sorted(catalogue.codes)}
+    weights |= {f"attribute.{name}": drawn(len(own), _HIDDEN) for name, own in rows.items()}
+    return Fusion(text_width, image_width, rows, (Tower(weights),), np.eye(dimensions, dtype=np.float32))
