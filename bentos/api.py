@@ -23,7 +23,7 @@ from cortex_rec.errors import UnknownItem
 from cortex_rec.recommender import Recommender, Request, Slate
 from cortex_rec.releases.store import Release
 
-ROUTES: Final = "POST /recommend, GET /api/recommend/{user_id}, /, /report, /version, /metrics, /livez, /readyz"
+ROUTES: Final = "POST /recommend, GET /api/recommend/{user_id}, /, /report, /catalogue.html, /version, /metrics, /livez, /readyz"
 #: A page may use what is in it and ask this service, and nothing else.
 PAGE_HEADERS: Final = {
     "Content-Security-Policy": (
@@ -74,6 +74,12 @@ def make_app(release: Release, recommender: Recommender) -> ASGIApp:
     async def report(_: HttpRequest) -> Response:
         return FileResponse(release.path / "report" / "report.html", headers=PAGE_HEADERS)
 
+    async def catalogue(_: HttpRequest) -> Response:
+        page_file = release.path / "report" / "catalogue.html"
+        if not page_file.is_file():
+            raise HTTPException(404)
+        return FileResponse(page_file, headers=PAGE_HEADERS)
+
     async def say_version(_: HttpRequest) -> Response:
         return Json(version)
 
@@ -86,6 +92,8 @@ def make_app(release: Release, recommender: Recommender) -> ASGIApp:
         Route("/api/recommend/{user_id:path}", recommend_to),
         Route("/", start),
         Route("/report", report),
+        # Beside the report in the release's folder, too, so that its link leads there from either.
+        Route("/catalogue.html", catalogue),
         Route("/version", say_version),
         Route("/metrics", show_metrics),
     ]

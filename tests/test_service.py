@@ -193,6 +193,20 @@ def test_the_page_says_what_runs_and_reaches_for_nothing_outside(served: Served,
     report = served.client.get("/report")
     assert report.content == (release.path / "report" / "report.html").read_bytes()
     assert report.headers["content-type"].startswith("text/html")
+    (link,) = re.findall('<a href="([^"]+)">', report.text)
+    catalogue = served.client.get(f"/{link}")
+    assert catalogue.content == (release.path / "report" / "catalogue.html").read_bytes()
+    assert catalogue.headers["content-security-policy"] == page.headers["content-security-policy"]
+
+
+def test_a_release_of_before_there_was_a_page_of_the_catalogue_has_none(served: Served, release: Release) -> None:
+    page, aside = release.path / "report" / "catalogue.html", release.path.parent.parent / "aside.html"
+    page.rename(aside)
+    try:
+        answer = served.client.get("/catalogue.html")
+    finally:
+        aside.rename(page)
+    assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
 
 
 def test_a_known_users_items_have_a_probability_that_falls_with_the_score(served: Served) -> None:

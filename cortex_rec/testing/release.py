@@ -9,8 +9,9 @@ from cortex_rec import snapshot, splits
 from cortex_rec.config import CompleteJourneySource, Config, Evaluation, Graph, LambdaRank, Ranking, Retrieval, Windows
 from cortex_rec.embeddings.content import Content
 from cortex_rec.encoding import encode
+from cortex_rec.evaluation import catalogue_page
 from cortex_rec.evaluation.evaluate import evaluate
-from cortex_rec.evaluation.judge import explain, judge
+from cortex_rec.evaluation.judge import explain, judge, shorten
 from cortex_rec.evaluation.report import render
 from cortex_rec.ranking import rankers, training
 from cortex_rec.recommender import Recommender
@@ -46,14 +47,16 @@ def small_release(root: Path, *, seed: int = 0) -> Release:
     data = encode(small_shop(seed))
     fusion = small_fusion(data.catalogue, seed=seed)
     text, image = (unit_vectors(len(data.items), width, seed=seed) for width in (fusion.text_width, fusion.image_width))
-    content = fusion.embed(Content.of(text, image, data.catalogue))
+    shown = Content.of(text, image, data.catalogue)
+    content = fusion.embed(shown)
     (window,), test = splits.windows(config.windows, data.histories)
 
     at_window = snapshot.fit(data, content, config, as_of=window.start)
     ranker = rankers.fit([training.build(at_window, data, window, config)], config)
     at_test = snapshot.fit(data, content, config, as_of=test.start, start=at_window)
     recommender = Recommender(data, at_test, ranker)
-    metrics = evaluate(judge(recommender, test), config.evaluation, seed=seed, influence=explain(recommender, test, seed=seed))
+    influence, shortened = explain(recommender, test, seed=seed), shorten(recommender, test, seed=seed, users=10)
+    metrics = evaluate(judge(recommender, test), config.evaluation, seed=seed, influence=influence, shortened=shortened)
     at_end = snapshot.fit(data, content, config, as_of=test.end, start=at_test)
 
     def write(folder: Path) -> None:
@@ -65,7 +68,9 @@ def small_release(root: Path, *, seed: int = 0) -> Release:
         fusion.save(folder / "fusion")
         (folder / "config.json").write_text(config.model_dump_json(), encoding="utf-8")
         (folder / "report" / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-        (folder / "report" / "report.html").write_text(render(metrics, {"name": config.name}), encoding="utf-8")
+        (folder / "report" / "report.html").write_text(render(metrics, {"name": config.name}, catalogue="catalogue.html"), encoding="utf-8")
+        page = catalogue_page.render(data.catalogue, data.items.ids.to_list(), shown, content, seed=seed)
+        (folder / "report" / "catalogue.html").write_text(page, encoding="utf-8")
 
     time = data.histories.time
     first, last, end = (datetime.fromtimestamp(int(moment), UTC).replace(tzinfo=None) for moment in (time.min(), time.max(), test.end))
