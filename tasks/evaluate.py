@@ -6,10 +6,12 @@ from typing import Final
 
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
+from tasks.embed import CONTENT
 from tasks.stage import MINUTE, Report, quarantine, run, save_rules, stage_task
 
 METRICS: Final = "metrics.json"
 PAGE: Final = "report.html"
+CATALOGUE: Final = "catalogue.html"
 #: Fewer candidates than this for anybody is a defect of retrieval.
 FEWEST_CANDIDATES: Final = 50
 
@@ -24,10 +26,11 @@ def evaluate(
     period = Window(*window)
 
     def write(folder: Path, report: Report) -> None:
+        from cortex_rec.embeddings.content import Content
         from cortex_rec.encoding import Encoded
-        from cortex_rec.evaluation import compare
+        from cortex_rec.evaluation import catalogue_page, compare
         from cortex_rec.evaluation.evaluate import evaluate
-        from cortex_rec.evaluation.judge import explain, judge
+        from cortex_rec.evaluation.judge import explain, judge, shorten
         from cortex_rec.evaluation.report import render
         from cortex_rec.ranking.rankers import Calibrated
         from cortex_rec.recommender import Recommender
@@ -39,14 +42,18 @@ def evaluate(
         judged = judge(recommender, period)
         fewest = min(judged.n_items, FEWEST_CANDIDATES)
         gates = check_candidates(judged.ranked, judged.n_items, at_least=fewest, quarantine=quarantine(config)).rules
-        metrics = evaluate(judged, config.evaluation, seed=config.seed, influence=explain(recommender, period, seed=config.seed))
+        influence, shortened = explain(recommender, period, seed=config.seed), shorten(recommender, period, seed=config.seed)
+        metrics = evaluate(judged, config.evaluation, seed=config.seed, influence=influence, shortened=shortened)
         gates += check_metrics(metrics, quarantine=quarantine(config)).rules
         save_rules(folder, gates)
         (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
         compare.per_user(judged, data.users).write_parquet(folder / compare.PER_USER, statistics=False)
         header = {"name": config.name, "test window": period.label, "windows learned from": config.windows.training}
         header |= {"ranker": recommender.ranker.kind, "seed": config.seed}
-        (folder / PAGE).write_text(render(metrics, header), encoding="utf-8")
+        (folder / PAGE).write_text(render(metrics, header, catalogue=CATALOGUE), encoding="utf-8")
+        items, vectors = data.items.ids.to_list(), judged.item_vectors
+        page = catalogue_page.render(data.catalogue, items, Content.load(content.path / CONTENT), vectors, seed=config.seed)
+        (folder / CATALOGUE).write_text(page, encoding="utf-8")
 
     part = {"name": config.name, "evaluation": config.evaluation.model_dump(mode="json"), "seed": config.seed, "window": window}
     part |= {"training": config.windows.training, "exploration": config.exploration.model_dump(mode="json")}
