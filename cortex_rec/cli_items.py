@@ -34,7 +34,7 @@ def add(
     from cortex_rec.catalogue import Catalogue
     from cortex_rec.encoding import check_new
     from cortex_rec.ids import IdMap
-    from cortex_rec.releases import added, live, store
+    from cortex_rec.releases import added, live, new_items, store
 
     single = {columns.ITEM: item, columns.TITLE: title, columns.DESCRIPTION: description, columns.IMAGE: image}
     given = [name for name, value in single.items() if value is not None]
@@ -46,9 +46,6 @@ def add(
     unseen = catalogue.unseen(items)
     for known in (IdMap.load(release.path / "encoded" / "items.parquet"), IdMap(added.read(releases)[columns.ITEM])):
         check_new(items, known)
-    # Imported last: it brings torch, and what is wrong with the items themselves is told before.
-    from cortex_rec.releases import new_items
-
     added.add(releases, new_items.embed(items, live.embeddings_of(release)))
     if as_json:
         print_json({"added": items[columns.ITEM].to_list(), "unseen": unseen, "release": release.id})

@@ -6,20 +6,22 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 from serving import serving
 
 from cortex_rec import cli
+from cortex_rec.config import Embeddings
 from cortex_rec.embeddings.content import Content
 from cortex_rec.embeddings.fusion import Fusion
+from cortex_rec.embeddings.images import Pictures
 from cortex_rec.errors import ArtifactError
 from cortex_rec.recommender import Recommender, Request, Slate
-from cortex_rec.releases import added, live, store
+from cortex_rec.releases import added, live, new_items, store
 from cortex_rec.testing.release import small_release
 
 EVERYBODY = [Request(user=f"h{user:03}", n=90) for user in range(60)]
@@ -37,13 +39,8 @@ def releases(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """A release of the small shop, and stand-ins for what needs a pretrained network."""
     root = tmp_path / "releases"
     shutil.copytree(published, root)
-    text, images = ModuleType("cortex_rec.embeddings.text"), ModuleType("cortex_rec.embeddings.images")
-    vars(text)["embed"] = lambda words, config, *, cache: np.stack([vector_of(each, 4) for each in words])
-    vars(images)["embed"] = looked_at
-    for module in (text, images):
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-        monkeypatch.setattr(f"cortex_rec.embeddings.{module.__name__.rsplit('.', 1)[1]}", module, raising=False)
-    monkeypatch.delitem(sys.modules, "cortex_rec.releases.new_items", raising=False)
+    monkeypatch.setattr(new_items.text, "embed", lambda words, config, *, cache: np.stack([vector_of(each, 4) for each in words]))
+    monkeypatch.setattr(new_items.images, "embed", looked_at)
     return root
 
 
@@ -55,14 +52,13 @@ def vector_of(said: str, width: int) -> np.ndarray:
     return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
-def looked_at(paths: list[str], config: object, *, cache: Path) -> SimpleNamespace:
+def looked_at(paths: list[str], config: object, *, cache: Path) -> Pictures:
     """A picture is its bytes; `broken` is none."""
     broken = [path != "" and Path(path).read_bytes() == b"broken" for path in paths]
     problems = [(row, path, "is not a picture") for row, path in enumerate(paths) if broken[row]]
     vectors = np.stack([vector_of(Path(path).read_text() if path else "", 6) for path in paths])
-    return SimpleNamespace(
-        vectors=vectors, problems=pl.DataFrame(problems, schema={"row": pl.Int32, "path": pl.String, "problem": pl.String}, orient="row")
-    )
+    schema = {"row": pl.Int32, "path": pl.String, "problem": pl.String}
+    return Pictures(vectors, pl.DataFrame(problems, schema=schema, orient="row"))
 
 
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -217,6 +213,17 @@ def test_an_attribute_that_the_next_release_no_longer_has_is_left_out(
 def test_without_added_items_the_recommender_is_that_of_the_release(releases: Path) -> None:
     release = store.open_release(releases)
     assert live.load(release).recommend(EVERYBODY) == Recommender.load(release.path).recommend(EVERYBODY)
+
+
+def test_the_packaged_encoders_give_unit_vectors_and_nothing_for_what_an_item_lacks(tmp_path: Path) -> None:
+    Image.new("RGB", (60, 80), "red").save(tmp_path / "red.png")
+    items = pl.DataFrame({"item_id": ["words", "picture"], "title": ["A red dress", None], "image": [None, str(tmp_path / "red.png")]})
+    kept = new_items.embed(items, Embeddings())
+    assert [len(vector) for vector in kept[added.TEXT]] == [384, 0]
+    assert [len(vector) for vector in kept[added.IMAGE]] == [0, 1280]
+    assert np.linalg.norm(kept[added.TEXT][0]) == pytest.approx(1, abs=1e-6)
+    assert np.linalg.norm(kept[added.IMAGE][1]) == pytest.approx(1, abs=1e-6)
+    assert kept.select("item_id", added.TEXT_MODEL, added.IMAGE_MODEL).row(0) == ("words", "minilm", "efficientnet-lite0")
 
 
 def loaded(releases: Path) -> Recommender:
