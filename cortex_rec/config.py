@@ -121,7 +121,7 @@ class FusionEmbedding(Section):
     width: int = Field(default=256, ge=1)
     #: purchases that each step learns from; steps end with whichever is reached first
     batch_size: int = Field(default=512, ge=2)
-    steps: int = Field(default=800, ge=1)
+    steps: int = Field(default=500, ge=1)
     epochs: int = Field(default=10, ge=1)
     learning_rate: float = Field(default=0.002, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)

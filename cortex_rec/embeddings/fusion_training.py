@@ -142,7 +142,7 @@ def _learn(
     matrices = [each for name, each in network.named_parameters() if each.ndim == 2 and not name.startswith("attributes")]
     others = [each for name, each in network.named_parameters() if each.ndim < 2 or name.startswith("attributes")]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, (step + 1) / (_WARM_UP * steps)) * (1 + np.cos(np.pi * step / steps)) / 2
     )
