@@ -1,16 +1,11 @@
 """The neural ranker in torch: the network that `neural.Neural` answers as, and how it learns."""
 
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
-
-# cuBLAS gives the same bits again only so, and reads it once.
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
@@ -21,6 +16,7 @@ from cortex_rec.errors import ConfigError
 from cortex_rec.ranking.neural import HABITS, habits, tells
 from cortex_rec.ranking.piecewise import Piecewise
 from cortex_rec.ranking.training import TrainingLists
+from cortex_rec.repeatable import repeatable
 
 #: Share of the steps in which the learning rate rises to its height.
 _WARM_UP: Final = 0.1
@@ -187,7 +183,7 @@ def train(
     candidate that was not bought counts in the denominator for all that it stands for.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with _repeatable(seed, threads):
+    with repeatable(seed, threads):
         scale = _scale(lists)
         windows, judged = (
             [_Window(each, features, pieces, scale, config).to(device) for each in several] for several in (lists, validation)
@@ -283,18 +279,3 @@ def _exported(state: dict[str, Tensor], scale: F32, config: NeuralConfig) -> dic
     for name in ("query.weight", "query.bias"):
         weights[name] = weights[name] / np.float32(np.sqrt(config.item_width // config.heads))
     return weights
-
-
-@contextmanager
-def _repeatable(seed: int, threads: int) -> Iterator[None]:
-    """Fixed order of sums, fixed number of threads and a generator of its own, all restored after."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
-    torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(threads)
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.use_deterministic_algorithms(before[0])
-        torch.set_num_threads(before[1])
