@@ -39,7 +39,10 @@ def release(config: Config, parts: dict[str, StageOutput], as_of: int, stages: l
         # Of the year's offers, the service needs those that run now; the others would be two thirds of the release.
         (folder / "encoded").mkdir()
         now = Snapshot.load(parts["snapshot"].path)
-        replace(Encoded.load(parts["encoded"].path), promotions=now.promotions, coupons=now.coupons).save(folder / "encoded")
+        data = Encoded.load(parts["encoded"].path)
+        # Where the pictures are on this machine must not tell two equal releases apart.
+        catalogue = replace(data.catalogue, images=[""] * len(data.catalogue))
+        replace(data, catalogue=catalogue, promotions=now.promotions, coupons=now.coupons).save(folder / "encoded")
         recorded = json.dumps(recorded_config(config), indent=1, sort_keys=True)
         (folder / "config.json").write_text(recorded + "\n", encoding="utf-8")
 

@@ -23,12 +23,13 @@ SLICE = {
         "exclude_departments": ["FUEL", "MISCELLANEOUS", "COUPON", "GROCERY", "DRUG GM", "COSMETICS", "NUTRITION", "FLORAL", "SPIRITS"],
     },
     "windows": {"training": 2},
+    "embeddings": {"fusion": {"steps": 20}},
     "retrieval": {"graph": {"steps": 3, "refresh_steps": 1}},
     "ranking": {"lambdarank": {"trees": 12, "leaves": 7, "min_rows_in_leaf": 20}},
     "evaluation": {"bootstrap_samples": 50},
 }
 #: One stage of each kind of work; the run is killed in each in turn.
-KILLED_IN = ("ingest", "retrievers", "lists", "ranker", "evaluate")
+KILLED_IN = ("ingest", "fusion", "retrievers", "lists", "ranker", "evaluate")
 
 
 def command(folder: Path) -> list[str]:

@@ -22,6 +22,7 @@ from cortex_rec.testing.shop import small_shop
 TINY = {
     "windows": {"training": 1},
     "retrieval": {"graph": {"dimensions": 8, "steps": 3, "refresh_steps": 1, "batch_size": 256, "negatives": 32}},
+    "embeddings": {"fusion": {"dimensions": 8, "width": 16, "steps": 30, "batch_size": 64}},
     "ranking": {"lambdarank": {"trees": 10, "leaves": 7, "min_rows_in_leaf": 5}},
     "evaluation": {"bootstrap_samples": 20},
 }
@@ -91,7 +92,7 @@ def test_a_run_says_nothing_but_one_line_a_stage_and_its_notes(trained: tuple[Pa
     lines = trained[1].splitlines()
     stages = [line.split()[1] for line in lines if re.fullmatch(r"✓ \w+ +\S.* \d+\.\d s", line)]
     assert sorted(set(stages)) == sorted(
-        ["ingest", "check", "encode", "embed", "windows", "retrievers", "lists", "ranker", "evaluate", "release"]
+        ["ingest", "check", "encode", "embed", "windows", "fusion", "retrievers", "lists", "ranker", "evaluate", "release"]
     )
     notes = [line for line in lines if line.startswith("  ")]
     assert len(stages) + len(notes) == len(lines), trained[1]

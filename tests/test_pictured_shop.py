@@ -1,0 +1,111 @@
+"""A shop with words, pictures and attributes of its own: from its files to a release to which a product is added while it serves."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from PIL import Image
+from test_own_orders import TINY
+
+from cortex_rec.arrays import load_arrays
+from cortex_rec.embeddings.content import Content
+from cortex_rec.releases import store
+from cortex_rec.testing.shop import SHELVES, small_shop
+
+#: One colour a kind of thing: apples are red, salad is green …
+COLOURS = {thing: tuple(int(part) for part in np.random.default_rng(place).integers(0, 256, 3)) for place, thing in enumerate(
+    thing for names in SHELVES.values() for thing in names
+)}  # fmt: skip
+
+
+def cortex_rec(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    command = [sys.executable, "-m", "cortex_rec.cli", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def picture(kind: str, path: Path) -> None:
+    Image.new("RGB", (24, 32), COLOURS[kind]).save(path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a run whose third product has a damaged picture and whose fourth has none, and what it said on stderr."""
+    folder: Path = tmp_path_factory.mktemp("pictured")
+    shop = small_shop()
+    shop.interactions.select("user_id", "item_id", "timestamp").unique(maintain_order=True).write_csv(folder / "orders.csv")
+    (folder / "images").mkdir()
+    items = shop.items.with_columns(
+        image="images/" + pl.col("item_id") + ".png",
+        colour=pl.col("subcategory").str.slice(0, 2),
+        description="kind: " + pl.col("subcategory"),
+    )
+    for item, kind in items.select("item_id", "subcategory").rows():
+        picture(kind, folder / "images" / f"{item}.png")
+    (folder / "images" / "i002.png").write_bytes(b"\x89PNG and no more")
+    (folder / "images" / "i003.png").unlink()
+    items.select("item_id", "title", "description", "subcategory", "image", "colour").write_csv(folder / "items.csv")
+    config = {
+        "name": "pictured",
+        "source": {"kind": "files", "interactions": {"path": "orders.csv"}, "items": {"path": "items.csv"}, "attributes": ["colour"]},
+        "exploration": {"share": 0.2},
+    }
+    (folder / "shop.yaml").write_text(yaml.safe_dump(config | TINY))
+    done = cortex_rec("train", "shop.yaml", folder=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stderr
+
+
+def test_a_picture_that_cannot_be_read_is_named_and_counts_as_absent(trained: tuple[Path, str]) -> None:
+    folder, said = trained
+    assert "2 pictures are missing or unreadable and left out" in said
+    (stage,) = (folder / ".cortex" / "stages" / "embed").glob("*/stage.json")
+    problems = pl.read_parquet(stage.parent / "pictures.parquet")
+    assert [Path(path).name for path in problems["path"]] == ["i002.png", "i003.png"]
+    content = Content.load(stage.parent / "content.safetensors")
+    absent = np.flatnonzero(~content.image.any(axis=1))
+    assert absent.tolist() == [2, 3]
+    assert content.text.any(axis=1).all()
+    assert set(content.attributes) == {"department", "category", "subcategory", "brand", "colour"}
+
+
+def test_nothing_runs_again_until_a_picture_changes(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    again = cortex_rec("evaluate", "shop.yaml", folder=folder)
+    assert "✓" not in again.stderr
+    picture("CHEESE", folder / "images" / "i003.png")
+    changed = cortex_rec("evaluate", "shop.yaml", folder=folder)
+    assert changed.returncode == 0, changed.stderr
+    ran = [line.split()[1] for line in changed.stderr.splitlines() if line.startswith("✓")]
+    assert ran[:2] == ["embed", "fusion"]
+    assert "1 picture is missing or unreadable" in changed.stderr
+
+
+def test_a_release_holds_the_network_and_no_path_of_this_machine(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    release = store.verify(folder / "releases")
+    assert (release.path / "fusion" / "fusion.safetensors").is_file()
+    assert pl.read_parquet(release.path / "encoded" / "catalogue.parquet")["image"].to_list() == [""] * 80
+    named = [path for path in release.path.rglob("*") if path.is_file() and str(folder).encode() in path.read_bytes()]
+    assert named == []
+    page = (release.path / "report" / "catalogue.html").read_text()
+    assert "data:image/jpeg;base64," in page
+    vectors = load_arrays(release.path / "snapshot" / "retrieval" / "arrivals" / "arrivals.safetensors")["vectors"]
+    assert vectors.shape == (80, 8)
+
+
+def test_a_product_added_to_the_release_is_recommended_at_once(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    picture("MILK", folder / "new.png")
+    given = ["--id", "z9", "--title", "Lake milk 9 kg", "--image", "new.png", "--set", "subcategory=MILK", "--set", "colour=MI"]
+    added = cortex_rec("items", "add", *given, folder=folder)
+    assert added.returncode == 0, added.stderr
+    told = [json.loads(cortex_rec("recommend", user, "--n", "20", "--json", folder=folder).stdout) for user in ("h000", "h001", "h002")]
+    # A fifth of twenty places, and three products that nobody has bought.
+    assert all("z9" in {item["item_id"] for item in each["items"]} for each in told)
