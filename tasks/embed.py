@@ -39,10 +39,9 @@ def embed_items(config: Config, encoded: StageOutput) -> StageOutput:
             problems.write_parquet(folder / PROBLEMS, statistics=False)
             if problems.height:
                 first = "; ".join(f"{path}: {wrong}" for path, wrong in problems.head(_SHOWN).select("path", "problem").rows())
+                first += " …" if problems.height > _SHOWN else ""
                 told = "1 picture is" if problems.height == 1 else f"{problems.height:,} pictures are"
-                progress.note(
-                    f"{told} missing or unreadable and left out ({first}{' …' if problems.height > _SHOWN else ''}): {PROBLEMS} of the stage"
-                )
+                progress.note(f"{told} missing or unreadable and left out ({first}): {PROBLEMS} of the stage")
         save_rules(folder, check_content(said, shown, len(catalogue), quarantine=quarantine(config)).rules)
         Content.of(said, shown, catalogue).save(folder / CONTENT)
 
