@@ -32,7 +32,7 @@ TEST, VALIDATION, BUCKETS = 0, 1, 10
 K: Final = 20
 SEED: Final = 7
 #: What the networks of the table read.
-PARTS: Final = (("text",), ("text", "attributes"), ("text", "image"), ("text", "image", "attributes"))
+PARTS: Final = (("text", "image", "attributes"), ("text", "attributes"), ("text", "image"), ("text",))
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ def main() -> None:
     protocol = prepare(config, bucket)
     print(f"{len(protocol.truth):,} users, {len(protocol.truth.item):,} purchases of {len(protocol.cold):,} cold articles", flush=True)
     rows = unlearned(protocol)
+    print("\n".join(f"{each['method']}: {each[f'recall@{K}']['value']:.4f} {each[f'ndcg@{K}']['value']:.4f}" for each in rows), flush=True)
     scores: dict[tuple[str, ...], F32] = {}
     for parts in PARTS:
         begun, spent, content = time.perf_counter(), time.process_time(), only(protocol.content, parts)
@@ -96,7 +97,7 @@ def main() -> None:
         rows.append(row(protocol, f"{name}: mean of history", matched(protocol, vectors, best=False), **seconds))
         rows.append(row(protocol, f"{name}: soft best match", scores[parts]))
         scores[parts] += fusion.appeal(content)[protocol.cold]
-        rows.append(row(protocol, f"{name}: soft best match and appeal", scores[parts]) | {"default": parts == PARTS[-1]})
+        rows.append(row(protocol, f"{name}: soft best match and appeal", scores[parts]) | {"default": parts == PARTS[0]})
         print(f"{name}: {rows[-1]}", flush=True)
     benchmark.finish(rows + pictured(protocol, scores), bucket=bucket)
 
@@ -187,7 +188,7 @@ def pictured(protocol: Protocol, scores: dict[tuple[str, ...], F32]) -> list[dic
     users, fewer = protocol.among(columns_with)
     found = {parts: fewer.metrics(each[users][:, columns_with]) for parts, each in scores.items()}
     rows = []
-    for without, with_image in (PARTS[0], PARTS[2]), (PARTS[1], PARTS[3]):
+    for without, with_image in (PARTS[1], PARTS[0]), (PARTS[3], PARTS[2]):
         gain = {name: found[with_image][name] - found[without][name] for name in found[without]}
         sure = intervals(gain, samples=2_000, seed=SEED)
         figures = {name: {"value": float(each.mean()), "low": sure[name][0], "high": sure[name][1]} for name, each in gain.items()}

@@ -125,7 +125,7 @@ class FusionEmbedding(Section):
     epochs: int = Field(default=10, ge=1)
     learning_rate: float = Field(default=0.002, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
-    dropout: float = Field(default=0.2, ge=0, lt=1)
+    dropout: float = Field(default=0.15, ge=0, lt=1)
 
 
 class Embeddings(Section):

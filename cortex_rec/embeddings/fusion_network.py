@@ -10,7 +10,7 @@ from cortex_rec.config import FusionEmbedding
 #: Spread of an attribute's first vectors: a dozen of them weigh about as much as the words.
 _ATTRIBUTE: Final = 0.3
 #: How often a part of an item is taken for absent while learning.
-_LOST_ATTRIBUTE: Final = 0.15
+_LOST_ATTRIBUTE: Final = 0.05
 _LOST_VECTOR: Final = 0.05
 #: What the cosine is multiplied with at first.
 _SHARPNESS: Final = 10.0
