@@ -18,7 +18,7 @@ _DOES: Final = {
     "encode": "ids to dense rows, purchases by user",
     "windows": "lay out training and test windows",
     "embed": "item words and pictures to vectors",
-    "fusion": "one vector an item, learned from purchases before",
+    "fusion": "one vector an item, from purchases before",
     "retrievers": "fit the retrievers as of",
     "lists": "candidates and features,",
     "ranker": "fit and calibrate the ranker on all training windows",
