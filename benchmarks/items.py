@@ -16,11 +16,12 @@ import polars as pl
 from benchmarks.harness import OUT, ROOT, Benchmark
 from cortex_rec import columns
 from cortex_rec.catalogue import Catalogue
-from cortex_rec.config import Embeddings, load_config
+from cortex_rec.config import Embeddings, HMSource, load_config
 from cortex_rec.embeddings.fusion import Fusion
 from cortex_rec.recommender import Recommender, Request
 from cortex_rec.releases import added, live, new_items
 from cortex_rec.releases.store import open_release
+from cortex_rec.sources import hm
 from flows.run import run_train
 
 CONFIG: Final = ROOT / "configs" / "hm.yaml"
@@ -37,7 +38,10 @@ def main() -> None:
     folder = OUT / "items"
     release = open_release(folder, run_train(str(CONFIG), workspace=str(OUT / "hm"), releases=str(folder)))
     recommender, fusion = Recommender.load(release.path), Fusion.load(release.path / "fusion")
-    loading, taken = added_one_by_one(recommender, fusion, config.embeddings)
+    assert isinstance(config.source, HMSource)
+    # A release does not know where the pictures lie.
+    articles = with_pictures(Catalogue.of(hm.read(config.source, config.windows).items))
+    loading, taken = added_one_by_one(recommender, fusion, articles, config.embeddings)
     rows = [
         {"method": name, "default": name == "all", "median_s": round(float(np.median(of)), 3), "most_s": round(float(max(of)), 3)}
         for name, of in taken.items()
@@ -45,12 +49,13 @@ def main() -> None:
     benchmark.finish(rows, items=len(recommender.data.items), added=ITEMS, loading_s=round(loading, 1), target_s=TARGET)
 
 
-def added_one_by_one(recommender: Recommender, fusion: Fusion, config: Embeddings) -> tuple[float, dict[str, list[float]]]:
+def added_one_by_one(
+    recommender: Recommender, fusion: Fusion, articles: pl.DataFrame, config: Embeddings
+) -> tuple[float, dict[str, list[float]]]:
     """Seconds until the models are loaded, and those of each part for each item."""
     faiss.omp_set_num_threads(1)
     someone = Request(recommender.data.users.external([0])[0])
     recommender.recommend([someone])
-    articles = with_pictures(recommender.data.catalogue)
     start = time.perf_counter()
     new_items.embed(articles[:1], config)
     loading = time.perf_counter() - start
