@@ -120,6 +120,17 @@ def replace_file(path: Path) -> Iterator[Path]:
         _sync(path.parent)
 
 
+@contextmanager
+def readable(folder: Path, what: str, *further: type[Exception]) -> Iterator[None]:
+    """Within, whatever a missing or damaged file of a release raises, `further` too, is an `ArtifactError` that names the folder."""
+    caught: tuple[type[Exception], ...] = (OSError, ValueError, KeyError, TypeError, *further)
+    try:
+        yield
+    except caught as error:
+        message = f"{folder}: {what} cannot be read ({error!r}). Verify the release with `cortex-rec releases verify`."
+        raise ArtifactError(message) from error
+
+
 def _locked_folder(parent: Path) -> tuple[Path, int]:
     """A new folder and an open lock on it, which the kernel drops when this process dies."""
     while True:

@@ -10,15 +10,24 @@ import torch
 
 
 @contextmanager
-def repeatable(seed: int, threads: int) -> Iterator[None]:
-    """Fixed order of sums, fixed number of threads and a generator of its own, all restored after."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+def fixed_order() -> Iterator[None]:
+    """Sum gradients in a fixed order: by default the threads add to a shared row in the order in which they come."""
+    before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+@contextmanager
+def repeatable(seed: int, threads: int) -> Iterator[None]:
+    """A fixed order of sums, a fixed number of threads and a generator of its own, all restored after."""
+    before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        with torch.random.fork_rng():
+        with fixed_order(), torch.random.fork_rng():
             torch.manual_seed(seed)
             yield
     finally:
-        torch.use_deterministic_algorithms(before[0])
-        torch.set_num_threads(before[1])
+        torch.set_num_threads(before)

@@ -21,9 +21,10 @@ _SHOWN: Final = 3
 @stage_task(name="embed", timeout_seconds=12 * 60 * MINUTE)
 def embed_items(config: Config, encoded: StageOutput) -> StageOutput:
     """Embed the words and the picture of every item; what an earlier run embedded is kept by content."""
-    from cortex_rec.encoding import Encoded
+    from cortex_rec.catalogue import Catalogue
 
-    catalogue = Encoded.load(encoded.path).catalogue
+    # Also of an unchanged run, to see whether a picture has changed: so the catalogue alone, without a year's purchases.
+    catalogue = Catalogue.load(encoded.path / "catalogue.parquet")
 
     def write(folder: Path, report: Report) -> None:
         from cortex_rec.embeddings import images, text

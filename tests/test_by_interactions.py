@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,23 +20,10 @@ from cortex_rec.recommender import Recommender
 from cortex_rec.retrieval.graph import Graph
 from cortex_rec.retrieval.neighbours import Neighbours
 from cortex_rec.splits import Window
-from cortex_rec.testing.release import CONFIG, small_release
 
 #: Of the four users of `judged`, 0 and 2: truth {0, 2} and {4, 5}.
 SHORTENED = Shortened(np.array([0, 2]), {0: ragged([1, 0], [1, 0]), 3: ragged([2, 0], [5, 1, 4])})
 TWO = 1 + 1 / math.log2(3)
-
-
-@pytest.fixture(scope="module")
-def recommender(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
-    root: Path = tmp_path_factory.mktemp("releases")
-    return Recommender.load(small_release(root).path)
-
-
-@pytest.fixture(scope="module")
-def window(recommender: Recommender) -> Window:
-    _, test = splits.windows(CONFIG.windows, recommender.data.histories)
-    return test
 
 
 @pytest.fixture(scope="module")

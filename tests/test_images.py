@@ -18,7 +18,7 @@ from PIL import Image
 from cortex_rec.config import ImageEmbedding
 from cortex_rec.embeddings import images
 from cortex_rec.embeddings.networks import load
-from cortex_rec.embeddings.pictures import UnreadablePicture, decode
+from cortex_rec.embeddings.pictures import UnreadablePicture, decode, pillow_is_quiet
 from cortex_rec.embeddings.pretrained import import_torchvision
 from cortex_rec.errors import ConfigError
 
@@ -126,14 +126,14 @@ class TestDecoding:
 
     @pytest.mark.parametrize(("width", "height", "pixels"), [(10_000, 10_000, "10,000 x 10,000"), (30_000, 30_000, "more than 64,000,000")])
     def test_a_decompression_bomb_is_refused_before_it_is_decoded(self, width: int, height: int, pixels: str) -> None:
-        with images._pillow_is_quiet(), pytest.raises(UnreadablePicture, match=pixels):
+        with pillow_is_quiet(), pytest.raises(UnreadablePicture, match=pixels):
             decode(small_header_of_a_large_png(width, height), at_least=8)
 
     @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF"])
     def test_a_file_cut_short_is_damaged(self, kind: str) -> None:
         noise = Image.fromarray(np.random.default_rng(7).integers(0, 256, (64, 64, 3), np.uint8))
         content = as_file(noise, kind)
-        with images._pillow_is_quiet(), pytest.raises(UnreadablePicture, match=r"is damaged|is not a picture"):
+        with pillow_is_quiet(), pytest.raises(UnreadablePicture, match=r"is damaged|is not a picture"):
             decode(content[: len(content) // 2], at_least=8)
 
     @pytest.mark.parametrize("content", [b"<html>not found</html>", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"\xff\xd8"])
@@ -152,7 +152,7 @@ class TestDecoding:
         content = bytearray(as_file(halves(size=(16, 12)), kind))
         for place, value in damage:
             content[int(place * len(content))] = value
-        with images._pillow_is_quiet():
+        with pillow_is_quiet():
             try:
                 found = decode(bytes(content), at_least=8)
             except UnreadablePicture:

@@ -1,31 +1,16 @@
 """What moves the scores: contributions add up, groups and directions by value, and only test users' first items are explained."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from judged import influence
 
-from cortex_rec import splits
 from cortex_rec.evaluation.influence import BANDS, describe, direction, group_of
 from cortex_rec.evaluation.judge import explain, judge
 from cortex_rec.ranking.blend import Blend
 from cortex_rec.recommender import Recommender
 from cortex_rec.splits import Window
-from cortex_rec.testing.release import CONFIG, small_release
-
-
-@pytest.fixture(scope="module")
-def recommender(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
-    root: Path = tmp_path_factory.mktemp("releases")
-    return Recommender.load(small_release(root).path)
-
-
-@pytest.fixture(scope="module")
-def window(recommender: Recommender) -> Window:
-    _, test = splits.windows(CONFIG.windows, recommender.data.histories)
-    return test
 
 
 def test_features_are_told_by_what_they_add_or_take_on_average() -> None:

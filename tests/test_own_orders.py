@@ -1,11 +1,8 @@
 """From a bare file of orders, with who, what and when only, to a release that answers; and how it looks on the terminal."""
 
 import json
-import os
 import re
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -13,25 +10,12 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from command_line import TINY, cortex_rec
 
 from cortex_rec.ranking import training
 from cortex_rec.ranking.training import TrainingLists
 from cortex_rec.releases import store
 from cortex_rec.testing.shop import small_shop
-
-TINY = {
-    "windows": {"training": 1},
-    "retrieval": {"graph": {"dimensions": 8, "steps": 3, "refresh_steps": 1, "batch_size": 256, "negatives": 32}},
-    "embeddings": {"fusion": {"dimensions": 8, "width": 16, "steps": 30, "batch_size": 64}},
-    "ranking": {"lambdarank": {"trees": 10, "leaves": 7, "min_rows_in_leaf": 5}},
-    "evaluation": {"bootstrap_samples": 20},
-}
-
-
-def cortex_rec(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    command = [sys.executable, "-m", "cortex_rec.cli", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")

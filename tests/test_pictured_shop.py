@@ -1,17 +1,14 @@
 """A shop with words, pictures and attributes of its own: from its files to a release to which a product is added while it serves."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 import yaml
+from command_line import TINY, cortex_rec
 from PIL import Image
-from test_own_orders import TINY
 
 from cortex_rec.arrays import load_arrays
 from cortex_rec.embeddings.content import Content
@@ -22,12 +19,6 @@ from cortex_rec.testing.shop import SHELVES, small_shop
 COLOURS = {thing: tuple(int(part) for part in np.random.default_rng(place).integers(0, 256, 3)) for place, thing in enumerate(
     thing for names in SHELVES.values() for thing in names
 )}  # fmt: skip
-
-
-def cortex_rec(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    command = [sys.executable, "-m", "cortex_rec.cli", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def picture(kind: str, path: Path) -> None:

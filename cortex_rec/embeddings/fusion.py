@@ -14,7 +14,8 @@ from threadpoolctl import ThreadpoolController
 
 from cortex_rec.arrays import F32, I32, NO_ROW, Array, load_arrays, save_arrays
 from cortex_rec.embeddings.content import Content
-from cortex_rec.errors import ArtifactError, ConfigError
+from cortex_rec.errors import ConfigError
+from cortex_rec.folders import readable
 
 #: Items placed at once, the last ones filled up to as many: matrix products of another shape round otherwise, and an item added later
 #: would not get the vector that it gets among all others.
@@ -169,15 +170,11 @@ class Fusion:
         ArtifactError
             If a file is missing or damaged.
         """
-        try:
+        with readable(folder, "the fusion network"):
             told, arrays = json.loads((folder / _NAMES).read_text(encoding="utf-8")), load_arrays(folder / _ARRAYS)
             rows = {name: arrays[f"rows.{name}"] for name in told["attributes"]}
             towers = tuple(Tower(_under(f"tower.{number}.", arrays)) for number in range(told["towers"]))
             return cls(told["text_width"], told["image_width"], rows, towers, arrays["projection"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(
-                f"{folder}: the fusion network cannot be read ({error!r}). Verify the release with `cortex-rec releases verify`."
-            ) from error
 
 
 def _under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:

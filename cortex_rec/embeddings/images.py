@@ -1,9 +1,7 @@
 """Pictures to unit vectors by a pretrained network; a picture that was embedded once is not embedded again."""
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +14,7 @@ from cortex_rec.arrays import F32
 from cortex_rec.config import ImageEmbedding
 from cortex_rec.embeddings.cache import VectorCache, digest
 from cortex_rec.embeddings.networks import Network, load, name
-from cortex_rec.embeddings.pictures import UnreadablePicture, decode, read
+from cortex_rec.embeddings.pictures import UnreadablePicture, decode, pillow_is_quiet, read
 from cortex_rec.embeddings.pretrained import one_thread_each
 
 #: Pictures between two calls of `progress`.
@@ -71,7 +69,7 @@ def embed(
         If the cache is damaged or cannot be written.
     """
     files = sorted({path for path in paths if path})
-    with _pillow_is_quiet(), ThreadPoolExecutor(threads, "pictures") as pool, VectorCache(cache, name(config)) as known:
+    with pillow_is_quiet(), ThreadPoolExecutor(threads, "pictures") as pool, VectorCache(cache, name(config)) as known:
         found = dict(zip(files, pool.map(_digest, files), strict=True))
         wanted = {key: path for path, key in found.items() if isinstance(key, bytes) and key not in known}
         unreadable = _compute(wanted, config, known, pool, progress) if wanted else {}
@@ -125,11 +123,3 @@ def _vector(network: Network, key: bytes, path: str) -> F32 | str:
         return network.vector(decode(content, at_least=2 * network.side))
     except UnreadablePicture as problem:
         return str(problem)
-
-
-@contextmanager
-def _pillow_is_quiet() -> Iterator[None]:
-    """Pillow warns of large pictures, odd palettes and damaged tags without naming the file; what matters is in `problems`."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield

@@ -2,6 +2,9 @@
 
 import io
 import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -80,6 +83,14 @@ def decode(content: bytes, *, at_least: int) -> Image.Image:
         raise UnreadablePicture(f"has more than {MOST_PIXELS:,} pixels") from error
     except Exception as error:  # on damaged bytes Pillow's decoders raise nearly every type
         raise UnreadablePicture(f"is damaged ({error or type(error).__name__})") from error
+
+
+@contextmanager
+def pillow_is_quiet() -> Iterator[None]:
+    """Pillow warns of large pictures, odd palettes and damaged tags without naming the file; what matters is raised."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 def _as_seen(image: Image.Image) -> Image.Image:

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from cortex_rec.arrays import F32, I32, NO_ROW, Ragged
+from cortex_rec.arrays import I32, NO_ROW, Ragged
 from cortex_rec.evaluation import baselines
 from cortex_rec.evaluation.by_interactions import LENGTHS, Shortened
 from cortex_rec.evaluation.evaluate import MAIN_K, Judged
@@ -15,7 +15,6 @@ from cortex_rec.features.assemble import assemble
 from cortex_rec.queries import Queries, ask, usual_store
 from cortex_rec.recommender import Recommender
 from cortex_rec.retrieval.neighbours import Neighbours
-from cortex_rec.retrieval.vector import Vector
 from cortex_rec.splits import Window, distinct, truth
 
 #: Users ranked at once.
@@ -58,12 +57,12 @@ def judge(recommender: Recommender, window: Window) -> Judged:
             "popularity": baselines.everyone(baselines.popularity(before, as_of=start, n_items=n_items), owned, 50),
             "personal_decay": baselines.personal_decay(before, users, as_of=start, n=200),
         },
-        item_vectors=_vectors(recommender),
+        item_vectors=recommender.snapshot.content,
         department=data.catalogue.codes["department"],
         department_names=data.catalogue.names["department"],
         n_items=n_items,
         popularity=baselines.sold(before, as_of=start, n_items=n_items),
-        sold=np.bincount(before.item, minlength=n_items) > 0,
+        sold=~recommender.snapshot.statistics.unsold,
     )
 
 
@@ -141,12 +140,6 @@ def _without(recommender: Recommender, users: I32) -> Recommender:
     assert isinstance(neighbours, Neighbours)
     union = replace(snapshot.union, retrievers={**retrievers, "neighbours": neighbours.without(users)})
     return replace(recommender, snapshot=replace(snapshot, union=union))
-
-
-def _vectors(recommender: Recommender) -> F32:
-    retriever = recommender.snapshot.union.retrievers["vector"]
-    assert isinstance(retriever, Vector)
-    return retriever.items
 
 
 def _iso(moment: int) -> str:

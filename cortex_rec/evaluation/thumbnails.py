@@ -2,11 +2,10 @@
 
 import base64
 import io
-import warnings
 from pathlib import Path
 from typing import Final
 
-from cortex_rec.embeddings.pictures import UnreadablePicture, decode, read
+from cortex_rec.embeddings.pictures import UnreadablePicture, decode, pillow_is_quiet, read
 
 #: Pixels of the longer side, and the JPEG's quality in percent.
 SIDE: Final = 96
@@ -19,8 +18,7 @@ def thumbnail(path: Path) -> str | None:
     What is wrong with a picture is told where it is embedded; a page without it is whole.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL\.")
+        with pillow_is_quiet():
             picture = decode(read(path), at_least=2 * SIDE)
     except UnreadablePicture:
         return None

@@ -12,8 +12,9 @@ import numpy as np
 
 from cortex_rec.arrays import F32
 from cortex_rec.config import Ranking
-from cortex_rec.errors import ArtifactError, EmptyTrainingSetError
+from cortex_rec.errors import EmptyTrainingSetError
 from cortex_rec.features.assemble import Matrix
+from cortex_rec.folders import readable
 from cortex_rec.ranking import machine_code
 from cortex_rec.ranking.training import TrainingLists, bought, column, groups, informative, spread
 
@@ -95,14 +96,10 @@ class LambdaRank:
         ArtifactError
             If a file is missing or damaged.
         """
-        try:
+        with readable(folder, "the ranker", lgb.basic.LightGBMError):
             told = json.loads((folder / _NAMES).read_text(encoding="utf-8"))
             boosters = {each: lgb.Booster(model_str=(folder / f"{each}.txt").read_text(encoding="utf-8")) for each in told["objectives"]}
             return cls(boosters, tuple(told["features"]))
-        except (OSError, ValueError, KeyError, TypeError, lgb.basic.LightGBMError) as error:
-            raise ArtifactError(
-                f"{folder}: the ranker cannot be read ({error}). Verify the release with `cortex-rec releases verify`."
-            ) from error
 
 
 def fit(

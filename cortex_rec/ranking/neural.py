@@ -15,8 +15,9 @@ from threadpoolctl import ThreadpoolController
 
 from cortex_rec.arrays import F32, I32, Array, Bool, load_arrays, save_arrays, vars_of
 from cortex_rec.config import Ranking
-from cortex_rec.errors import ArtifactError, EmptyTrainingSetError
+from cortex_rec.errors import EmptyTrainingSetError
 from cortex_rec.features.assemble import Matrix
+from cortex_rec.folders import readable
 from cortex_rec.ranking import piecewise
 from cortex_rec.ranking.piecewise import Piecewise
 from cortex_rec.ranking.training import TrainingLists, bought, column, informative
@@ -162,16 +163,12 @@ class Neural:
             If a file is missing or damaged.
         """
         parts: dict[str, dict[str, Array]] = {"pieces": {}, "weights": {}}
-        try:
+        with readable(folder, "the ranker"):
             names = json.loads((folder / _NAMES).read_text(encoding="utf-8"))
             for path, values in load_arrays(folder / _ARRAYS).items():
                 part, name = path.split(".", 1)
                 parts[part][name] = values
             return cls(tuple(names["features"]), Piecewise(**parts["pieces"]), names["history"], parts["weights"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(
-                f"{folder}: the ranker cannot be read ({error!r}). Verify the release with `cortex-rec releases verify`."
-            ) from error
 
 
 def fit(

@@ -1,8 +1,6 @@
 """LightGCN trained on DGL: vectors that are smoothed over the graph of who bought what."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +12,7 @@ from sklearn.utils.extmath import randomized_svd
 from cortex_rec.arrays import F32, Ragged
 from cortex_rec.config import Graph as GraphConfig
 from cortex_rec.errors import EmptyTrainingSetError
+from cortex_rec.repeatable import fixed_order
 
 os.environ.setdefault("DGLBACKEND", "pytorch")
 import dgl
@@ -30,18 +29,7 @@ class Trained:
     base_items: F32
 
 
-@contextmanager
-def _repeatable() -> Iterator[None]:
-    """Sum gradients in a fixed order: by default the threads add to a shared row in the order in which they come."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-
-
-@_repeatable()
+@fixed_order()
 def train(pairs: Ragged, n_items: int, config: GraphConfig, *, seed: int, start: tuple[F32, F32] | None = None) -> Trained:
     """Learn vectors whose inner products tell bought from not bought.
 
