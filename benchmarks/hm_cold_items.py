@@ -92,11 +92,11 @@ def main() -> None:
         begun, spent, content = time.perf_counter(), time.process_time(), only(protocol.content, parts)
         fusion = fusion_training.fit(content, protocol.learned, config.embeddings.fusion, seed=SEED, threads=config.threads)
         seconds = {"seconds": round(time.perf_counter() - begun), "cpu_seconds": round(time.process_time() - spent)}
-        vectors, name = fusion.embed(content), f"fusion of {', '.join(parts)}"
-        scores[parts] = likeness(protocol.history, vectors, protocol.cold)
-        rows.append(row(protocol, f"{name}: mean of history", matched(protocol, vectors, best=False), **seconds))
+        placed, name = fusion.place(content), f"fusion of {', '.join(parts)}"
+        scores[parts] = soft_match(protocol, placed.vectors)
+        rows.append(row(protocol, f"{name}: mean of history", matched(protocol, placed.vectors, best=False), **seconds))
         rows.append(row(protocol, f"{name}: soft best match", scores[parts]))
-        scores[parts] += fusion.appeal(content)[protocol.cold]
+        scores[parts] += placed.appeal[protocol.cold]
         rows.append(row(protocol, f"{name}: soft best match and appeal", scores[parts]) | {"default": parts == PARTS[0]})
         print(f"{name}: {rows[-1]}", flush=True)
     benchmark.finish(rows + pictured(protocol, scores), bucket=bucket)
@@ -163,6 +163,13 @@ def matched(protocol: Protocol, vectors: F32, *, best: bool) -> F32:
     length = np.linalg.norm(means, axis=1, keepdims=True)
     result: F32 = np.divide(means, length, out=np.zeros_like(means), where=length > 0) @ candidates
     return result
+
+
+def soft_match(protocol: Protocol, vectors: F32) -> F32:
+    """(n_users, k) likeness of each cold article to the history, all of whose articles count the same."""
+    history, candidates = protocol.history, vectors[protocol.cold]
+    shares = [np.full(len(history[user]), 1 / len(history[user]), np.float32) for user in range(len(history))]
+    return np.stack([likeness(vectors[history[user]], share, candidates) for user, share in enumerate(shares)])
 
 
 def only(content: Content, parts: tuple[str, ...]) -> Content:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from cortex_rec.arrays import F32, I32
+from cortex_rec.arrays import I32
 from cortex_rec.catalogue import Catalogue
+from cortex_rec.embeddings.placed import Placed
 
 
 @dataclass(frozen=True)
@@ -17,15 +18,15 @@ class Newcomers:
     ----------
     catalogue
         All items, the new ones last.
-    vectors
-        (k, d) float32 unit vectors of what the new ones say and show.
+    content
+        (k) places of the new ones, by what they say and show.
     """
 
     catalogue: Catalogue
-    vectors: F32
+    content: Placed
 
     def __len__(self) -> int:
-        return len(self.vectors)
+        return len(self.content)
 
     @property
     def n_before(self) -> int:

@@ -14,6 +14,7 @@ import polars as pl
 
 from cortex_rec import __version__
 from cortex_rec.arrays import F32, I32, I64, NO_ROW, Bool, Ragged, pointers
+from cortex_rec.embeddings.placed import Placed
 from cortex_rec.encoding import Encoded
 from cortex_rec.errors import ArtifactError, DataError, InvalidRequest, UnknownItem
 from cortex_rec.explanations import NOTHING, reasons
@@ -134,7 +135,7 @@ class Recommender:
                 "Release anew with `cortex-rec train`, or use the code of the `git_commit` in its manifest.json."
             ) from error
 
-    def with_items(self, items: pl.DataFrame, vectors: F32) -> Self:
+    def with_items(self, items: pl.DataFrame, content: Placed) -> Self:
         """The same recommender with further items, which can be recommended at once; this one is left as it is.
 
         Parameters
@@ -142,19 +143,21 @@ class Recommender:
         items
             One row an item, text columns: `columns.ITEM` with new ids, and what there is of the catalogue's others. A value of a group
             or attribute that no item had before counts as unknown.
-        vectors
-            (k, d) float32 unit vectors of what they say and show, by the model that made those of the other items.
+        content
+            Their places by what they say and show (`Fusion.place`), by the network that placed the other items.
 
         Raises
         ------
         DataError
-            If an id is missing, twice there or known already, a column is unknown, or the vectors are not as many or as long as the
-            other items'.
+            If an id is missing, twice there or known already, a column is unknown, or the places are not as many, or their vectors not
+            as long as the other items'.
         """
         data, expected = self.data.with_items(items), (items.height, self.snapshot.content.shape[1])
-        if vectors.shape != expected:
-            raise DataError(f"items: vectors of shape {vectors.shape}, expected {expected}. Embed them as the release's items were.")
-        return replace(self, data=data, snapshot=self.snapshot.widened(Newcomers(data.catalogue, vectors)))
+        if content.vectors.shape != expected:
+            raise DataError(
+                f"items: vectors of shape {content.vectors.shape}, expected {expected}. Embed them as the release's items were."
+            )
+        return replace(self, data=data, snapshot=self.snapshot.widened(Newcomers(data.catalogue, content)))
 
     def compiled(self, cache: Path) -> Self:
         """The same recommender, the same bits, with whatever of its ranker can be made quicker on this machine.

@@ -11,6 +11,7 @@ from cortex_rec.arrays import F32, load_arrays, save_arrays
 from cortex_rec.catalogue import Promotions
 from cortex_rec.config import Config
 from cortex_rec.coupons import Coupons
+from cortex_rec.embeddings.placed import Placed
 from cortex_rec.encoding import Encoded
 from cortex_rec.errors import EmptyTrainingSetError
 from cortex_rec.features import statistics as item_statistics
@@ -88,7 +89,7 @@ class Snapshot:
         )
 
 
-def fit(encoded: Encoded, content: F32, config: Config, *, as_of: int, start: Snapshot | None = None) -> Snapshot:
+def fit(encoded: Encoded, content: Placed, config: Config, *, as_of: int, start: Snapshot | None = None) -> Snapshot:
     """Fit everything that candidates and features rest on, as of a moment.
 
     Parameters
@@ -96,7 +97,7 @@ def fit(encoded: Encoded, content: F32, config: Config, *, as_of: int, start: Sn
     encoded
         The whole dataset; what is not before `as_of` is left out here.
     content
-        (n_items, d) float32 unit vectors of what the items say and show.
+        The places of all items, by what they say and show.
     start
         The snapshot of an earlier moment, from which the graph goes on.
 

@@ -8,9 +8,9 @@ from cortex_rec.stages import StageOutput
 from tasks.embed import CONTENT
 from tasks.stage import MINUTE, Report, quarantine, run, save_rules, stage_task
 
-#: Inside the stage's folder: the network, and the vectors that it gives the items.
+#: Inside the stage's folder: the network, and where it places the items.
 MODEL: Final = "model"
-VECTORS: Final = "vectors.safetensors"
+PLACES: Final = "places.safetensors"
 
 
 @stage_task(name="fusion", timeout_seconds=120 * MINUTE)
@@ -19,7 +19,6 @@ def fuse(config: Config, encoded: StageOutput, content: StageOutput, as_of: int)
     from cortex_rec.splits import day_of
 
     def write(folder: Path, report: Report) -> None:
-        from cortex_rec.arrays import save_arrays
         from cortex_rec.embeddings import fusion_training
         from cortex_rec.embeddings.content import Content
         from cortex_rec.encoding import Encoded
@@ -28,11 +27,11 @@ def fuse(config: Config, encoded: StageOutput, content: StageOutput, as_of: int)
         items = Content.load(content.path / CONTENT)
         histories = Encoded.load(encoded.path).histories.before(as_of)
         network = fusion_training.fit(items, histories, config.embeddings.fusion, seed=config.seed, threads=config.threads, progress=report)
-        vectors = network.embed(items)
-        save_rules(folder, check_embeddings(vectors, len(items), quarantine=quarantine(config)).rules)
+        placed = network.place(items)
+        save_rules(folder, check_embeddings(placed.vectors, len(items), quarantine=quarantine(config)).rules)
         (folder / MODEL).mkdir()
         network.save(folder / MODEL)
-        save_arrays(folder / VECTORS, {"items": vectors})
+        placed.save(folder / PLACES)
 
     part = {"fusion": config.embeddings.fusion.model_dump(mode="json"), "seed": config.seed, "threads": config.threads, "as_of": as_of}
     inputs = {"encoded": encoded, "content": content}

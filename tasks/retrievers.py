@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
-from tasks.fusion import VECTORS
+from tasks.fusion import PLACES
 from tasks.stage import MINUTE, Report, run, stage_task
 
 
@@ -15,12 +15,12 @@ def fit_retrievers(config: Config, encoded: StageOutput, fusion: StageOutput, as
 
     def write(folder: Path, report: Report) -> None:
         from cortex_rec import snapshot
-        from cortex_rec.arrays import load_arrays
+        from cortex_rec.embeddings.placed import Placed
         from cortex_rec.encoding import Encoded
 
         before = None if start is None else snapshot.Snapshot.load(start.path)
-        vectors = load_arrays(fusion.path / VECTORS)["items"]
-        snapshot.fit(Encoded.load(encoded.path), vectors, config, as_of=as_of, start=before).save(folder)
+        content = Placed.load(fusion.path / PLACES)
+        snapshot.fit(Encoded.load(encoded.path), content, config, as_of=as_of, start=before).save(folder)
 
     inputs = {"encoded": encoded, "fusion": fusion} | ({} if start is None else {"start": start})
     part = {"retrieval": config.retrieval.model_dump(mode="json"), "seed": config.seed, "threads": config.threads, "as_of": as_of}

@@ -17,6 +17,7 @@ from cortex_rec.embeddings import fusion_training
 from cortex_rec.embeddings.content import Content
 from cortex_rec.embeddings.fusion import Fusion
 from cortex_rec.embeddings.fusion_network import Items, Network
+from cortex_rec.embeddings.placed import Placed
 from cortex_rec.errors import ArtifactError, ConfigError, EmptyTrainingSetError
 from cortex_rec.histories import Histories
 
@@ -71,7 +72,7 @@ def fusion() -> Fusion:
 @pytest.mark.parametrize("part", ["all", "text", "image", "attributes"])
 def test_an_item_that_nobody_bought_lies_among_those_of_its_kind(part: str) -> None:
     content = shop() if part == "all" else only(shop(), part)
-    vectors = fusion_training.fit(content, loyal(), CONFIG, seed=7, threads=1).embed(content)
+    vectors = fusion_training.fit(content, loyal(), CONFIG, seed=7, threads=1).place(content).vectors
     near = vectors[SOLD:] @ vectors[:SOLD].T
     centres = np.stack([near[:, KIND[:SOLD] == kind].mean(axis=1) for kind in range(KINDS)], axis=1)
     assert centres.argmax(axis=1).tolist() == KIND[SOLD:].tolist()
@@ -80,7 +81,7 @@ def test_an_item_that_nobody_bought_lies_among_those_of_its_kind(part: str) -> N
 
 
 def test_what_is_bought_more_has_more_appeal_also_where_nobody_bought_it_yet(fusion: Fusion) -> None:
-    appeal = fusion.appeal(shop())
+    appeal = fusion.place(shop()).appeal
     assert appeal.shape == (N,)
     assert appeal[SOLD:][KIND[SOLD:] == 0].min() > appeal[SOLD:][KIND[SOLD:] != 0].max()
 
@@ -98,22 +99,28 @@ def test_numpy_answers_what_the_network_learned(monkeypatch: pytest.MonkeyPatch)
     network, items = seen[0]
     with torch.no_grad():
         vectors, appeal = network.eval()(items)
-    np.testing.assert_allclose(fusion.embed(content), vectors.numpy(), atol=1e-5)
-    np.testing.assert_allclose(fusion.appeal(content) * network.sharpness.exp().item(), appeal.numpy(), atol=1e-4)
+    placed = fusion.place(content)
+    np.testing.assert_allclose(placed.vectors, vectors.numpy(), atol=1e-5)
+    np.testing.assert_allclose(placed.appeal * network.sharpness.exp().item(), appeal.numpy(), atol=1e-4)
 
 
 def test_several_networks_agree_on_a_vector_of_the_same_length() -> None:
     short = CONFIG.model_copy(update={"steps": 20})
-    first, second = (fusion_training.fit(shop(), loyal(), short, seed=seed, threads=1) for seed in (7, 8))
+    first, second = (fusion_training.fit(shop(), loyal(), short, seed=seed, threads=1).place(shop()) for seed in (7, 8))
     both = fusion_training.fit(shop(), loyal(), short.model_copy(update={"towers": 2}), seed=7, threads=1)
-    vectors = both.embed(shop())
+    placed = both.place(shop())
+    vectors = placed.vectors
     assert vectors.shape == (N, 8)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    whole = replace(both, projection=np.eye(16, dtype=np.float32)).embed(shop())
-    likeness = (first.embed(shop()) @ first.embed(shop()).T + second.embed(shop()) @ second.embed(shop()).T) / 2
+    whole = replace(both, projection=np.eye(16, dtype=np.float32)).place(shop()).vectors
+    likeness = (first.vectors @ first.vectors.T + second.vectors @ second.vectors.T) / 2
     np.testing.assert_allclose(whole @ whole.T, likeness, atol=1e-5)
     assert np.corrcoef((vectors @ vectors.T).ravel(), likeness.ravel())[0, 1] > 0.98
-    np.testing.assert_allclose(both.appeal(shop()), (first.appeal(shop()) + second.appeal(shop())) / 2, atol=1e-6)
+    np.testing.assert_allclose(placed.appeal, (first.appeal + second.appeal) / 2, atol=1e-6)
+
+
+def bits_of(placed: Placed) -> tuple[bytes, bytes]:
+    return placed.vectors.tobytes(), placed.appeal.tobytes()
 
 
 def lacking(content: Content, *, words: list[int], pictures: list[int], kinds: list[int]) -> Content:
@@ -130,25 +137,25 @@ rows = st.lists(st.integers(0, N - 1), unique=True)
 def test_whatever_an_item_lacks_it_gets_a_unit_vector_and_leaves_the_others_theirs(
     fusion: Fusion, words: list[int], pictures: list[int], kinds: list[int]
 ) -> None:
-    vectors = fusion.embed(lacking(shop(), words=words, pictures=pictures, kinds=kinds))
+    vectors = fusion.place(lacking(shop(), words=words, pictures=pictures, kinds=kinds)).vectors
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     whole = sorted(set(range(N)) - {*words, *pictures, *kinds})
-    assert vectors[whole].tobytes() == fusion.embed(shop())[whole].tobytes()
+    assert vectors[whole].tobytes() == fusion.place(shop()).vectors[whole].tobytes()
 
 
 def test_an_item_gets_the_same_bits_alone_and_among_a_thousand(fusion: Fusion) -> None:
     many = shop().take(np.resize(np.arange(N), 1_000).astype(np.int32))
-    alone = fusion.embed(many.take(np.array([777], np.int32)))
-    assert alone.tobytes() == fusion.embed(many)[777].tobytes()
-    assert fusion.embed(many.take(np.zeros(0, np.int32))).shape == (0, 8)
-    assert fusion.appeal(many.take(np.zeros(0, np.int32))).shape == (0,)
+    alone = fusion.place(many.take(np.array([777], np.int32)))
+    assert bits_of(alone) == bits_of(fusion.place(many).take(slice(777, 778)))
+    none = fusion.place(many.take(np.zeros(0, np.int32)))
+    assert (none.vectors.shape, none.appeal.shape) == ((0, 8), (0,))
 
 
 def test_a_value_that_came_after_the_training_counts_as_unknown(fusion: Fusion) -> None:
     content = shop()
-    kinds = {code: fusion.embed(_of_kind(content, code)).tobytes() for code in (-1, 0, 3, 99)}
+    kinds = {code: bits_of(fusion.place(_of_kind(content, code))) for code in (-1, 0, 3, 99)}
     assert kinds[3] == kinds[99] == kinds[-1] != kinds[0]
-    assert fusion.embed(replace(content, attributes={"number": content.attributes["number"]})).tobytes() == kinds[-1]
+    assert bits_of(fusion.place(replace(content, attributes={"number": content.attributes["number"]}))) == kinds[-1]
 
 
 def _of_kind(content: Content, code: int) -> Content:
@@ -158,7 +165,7 @@ def _of_kind(content: Content, code: int) -> Content:
 def test_a_value_of_one_item_alone_says_nothing(fusion: Fusion) -> None:
     content = shop()
     renumbered = replace(content, attributes=content.attributes | {"number": content.attributes["number"][::-1].copy()})
-    assert fusion.embed(renumbered).tobytes() == fusion.embed(content).tobytes()
+    assert bits_of(fusion.place(renumbered)) == bits_of(fusion.place(content))
 
 
 def test_the_seed_decides_every_bit() -> None:
@@ -197,7 +204,7 @@ def test_a_saved_network_is_the_one_in_memory_and_a_damaged_one_names_itself(fus
     fusion.save(tmp_path)
     again = Fusion.load(tmp_path)
     assert (again.text_width, again.image_width, tuple(again.rows), again.dimensions) == (12, 20, ("kind", "number"), 8)
-    assert again.embed(shop()).tobytes() == fusion.embed(shop()).tobytes()
+    assert bits_of(again.place(shop())) == bits_of(fusion.place(shop()))
     (tmp_path / "fusion.json").write_text("{")
     with pytest.raises(ArtifactError, match="the fusion network cannot be read"):
         Fusion.load(tmp_path)
@@ -207,7 +214,7 @@ def test_nothing_to_learn_from_and_vectors_of_another_model_are_told(fusion: Fus
     with pytest.raises(EmptyTrainingSetError, match="nobody bought two different items"):
         fusion_training.fit(shop(), bought([4, 4], [5]), CONFIG, seed=7, threads=1)
     with pytest.raises(ConfigError, match=r"text vectors of 5 dimensions, but it learned from 12.*embeddings\.text"):
-        fusion.embed(replace(shop(), text=np.ones((N, 5), np.float32)))
+        fusion.place(replace(shop(), text=np.ones((N, 5), np.float32)))
     with pytest.raises(ConfigError, match="Lower `learning_rate`, now 1e\\+30"):
         fusion_training.fit(shop(), loyal(), CONFIG.model_copy(update={"learning_rate": 1e30}), seed=7, threads=1)
 

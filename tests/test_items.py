@@ -119,9 +119,9 @@ def test_an_added_item_is_placed_by_the_releases_own_fusion_of_words_picture_and
         np.stack([vector_of("a cup", 6), vector_of("a cup", 6), np.zeros(6, np.float32)]),
         {name: codes[name][80:] for name in sorted(codes)},
     )
-    placed = Fusion.load(store.open_release(releases).path / "fusion").embed(content)
-    assert np.array_equal(recommender.snapshot.content[80:], placed)
-    assert len(np.unique(placed, axis=0)) == 3
+    placed = Fusion.load(store.open_release(releases).path / "fusion").place(content)
+    assert np.array_equal(recommender.snapshot.content[80:], placed.vectors)
+    assert len(np.unique(placed.vectors, axis=0)) == 3
 
 
 @pytest.mark.parametrize(

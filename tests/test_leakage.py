@@ -18,7 +18,7 @@ from cortex_rec.queries import ask
 from cortex_rec.ranking import rankers, training
 from cortex_rec.recommender import Recommender, Request
 from cortex_rec.splits import Window
-from cortex_rec.testing.evidence import AS_OF, unit_vectors
+from cortex_rec.testing.evidence import AS_OF, places
 from cortex_rec.testing.shop import OPENING, small_shop
 
 #: The twelfth week is the future, the eleventh is what the ranker learns from.
@@ -43,7 +43,7 @@ def everything_known(
     promotions = shop.promotions if promotions is None else promotions
     campaigns = shop.campaigns if campaigns is None else campaigns
     data = encode(Dataset(interactions, shop.items, shop.users, promotions, campaigns, shop.coupons))
-    text = unit_vectors(len(data.items), seed=7)
+    text = places(len(data.items), seed=7)
     last_week = Window(AS_OF - 7 * 86_400, AS_OF)
     before = snapshot.fit(data, text, CONFIG, as_of=last_week.start)
     lists = training.build(before, data, last_week, CONFIG)

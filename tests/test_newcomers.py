@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex_rec import snapshot, splits
-from cortex_rec.arrays import F32, vars_of
+from cortex_rec.arrays import vars_of
 from cortex_rec.dataset import Dataset
+from cortex_rec.embeddings.placed import Placed
 from cortex_rec.encoding import Encoded, encode
 from cortex_rec.errors import DataError
 from cortex_rec.features import statistics, uplift
@@ -48,13 +49,14 @@ def from_the_start(shop: Dataset, new: pl.DataFrame) -> Dataset:
     return replace(shop, items=pl.concat([shop.items, new], how="diagonal"))
 
 
-def vectors_of(n: int) -> F32:
+def places_of(n: int) -> Placed:
     """The first of them are the same for any n."""
-    return np.concatenate([unit_vectors(1, DIMENSIONS, seed=seed) for seed in range(n)])
+    vectors = np.concatenate([unit_vectors(1, DIMENSIONS, seed=seed) for seed in range(n)])
+    return Placed(vectors, np.sin(np.arange(n, dtype=np.float32)) / 10)
 
 
 def fitted(data: Encoded, as_of: int) -> Snapshot:
-    return snapshot.fit(data, vectors_of(len(data.items)), CONFIG, as_of=as_of)
+    return snapshot.fit(data, places_of(len(data.items)), CONFIG, as_of=as_of)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ def before() -> Recommender:
 
 @pytest.fixture(scope="module")
 def widened(before: Recommender) -> Recommender:
-    return before.with_items(NEW, vectors_of(83)[80:])
+    return before.with_items(NEW, places_of(83).take(slice(80, None)))
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def right(before: Recommender) -> Recommender:
     at = fitted(data, before.snapshot.as_of)
     trained = before.snapshot.union.retrievers["graph"]
     assert isinstance(trained, Graph)
-    same = trained.widened(Newcomers(data.catalogue, vectors_of(len(data.items))[-3:]))
+    same = trained.widened(Newcomers(data.catalogue, places_of(len(data.items)).take(slice(-3, None))))
     retrievers = {name: same if name == "graph" else each for name, each in at.union.retrievers.items()}
     return Recommender(data, replace(at, union=replace(at.union, retrievers=retrievers)), before.ranker)
 
@@ -121,14 +123,14 @@ def test_the_recommender_that_was_widened_is_untouched(before: Recommender, wide
     assert len(before.data.items) == len(before.data.catalogue) == 80
     assert len(widened.data.items) == len(widened.data.catalogue) == 83
     assert before.data.coupons.item_key.max() < before.data.coupons.campaign.max() * 80 + 80
-    again = before.with_items(NEW, vectors_of(83)[80:])
+    again = before.with_items(NEW, places_of(83).take(slice(80, None)))
     assert bits(again) == bits(widened)
 
 
 def test_items_added_one_by_one_are_as_if_added_together(before: Recommender, widened: Recommender) -> None:
     one_by_one = before
     for place in range(3):
-        one_by_one = one_by_one.with_items(NEW[place : place + 1], vectors_of(83)[80 + place : 81 + place])
+        one_by_one = one_by_one.with_items(NEW[place : place + 1], places_of(83).take(slice(80 + place, 81 + place)))
     assert bits(one_by_one) == bits(widened)
 
 
@@ -153,7 +155,7 @@ def test_in_any_small_shop_every_part_is_that_of_a_fit_with_the_items_from_the_s
     same(added.coupons, wide.coupons)
 
     narrow, whole = evidence(data, as_of), evidence(wide, as_of)
-    newcomers = Newcomers(added.catalogue, whole.content[len(data.items) :])
+    newcomers = Newcomers(added.catalogue, whole.content.take(slice(len(data.items), None)))
     same(narrow.statistics.widened(newcomers), whole.statistics)
     same(lifts(narrow, data).widened(newcomers), lifts(whole, wide))
     for name in REGISTRY.keys() - {"graph"}:
@@ -167,7 +169,7 @@ def test_a_value_that_the_release_has_not_seen_counts_as_unknown_and_is_told(bef
     other = NEW.with_columns(pl.Series(name, of) for name, of in values.items())
     assert before.data.catalogue.unseen(other) == {"department": ["PETS"], "brand": ["Moon"]}
     assert before.data.catalogue.unseen(NEW) == {}
-    assert bits(before.with_items(other, vectors_of(83)[80:])) == bits(widened)
+    assert bits(before.with_items(other, places_of(83).take(slice(80, None)))) == bits(widened)
 
 
 def test_a_widened_recommender_is_saved_and_loaded_as_it_is(widened: Recommender, tmp_path: Path) -> None:
@@ -194,19 +196,19 @@ def test_a_widened_recommender_is_saved_and_loaded_as_it_is(widened: Recommender
 def test_a_table_that_cannot_be_added_says_which_item_or_column(before: Recommender, items: dict[str, list[str]], said: str) -> None:
     table = pl.DataFrame(items, schema=dict.fromkeys(items, pl.String))
     with pytest.raises(DataError, match=re.escape(said)):
-        before.with_items(table, vectors_of(table.height))
+        before.with_items(table, places_of(table.height))
 
 
 @pytest.mark.parametrize("shape", [(2, DIMENSIONS), (3, DIMENSIONS + 1)])
-def test_vectors_of_another_number_or_length_are_refused(before: Recommender, shape: tuple[int, int]) -> None:
+def test_places_of_another_number_or_length_are_refused(before: Recommender, shape: tuple[int, int]) -> None:
     with pytest.raises(DataError, match=re.escape(f"shape {shape}, expected (3, {DIMENSIONS})")):
-        before.with_items(NEW, np.zeros(shape, np.float32))
+        before.with_items(NEW, Placed(np.zeros(shape, np.float32), np.zeros(shape[0], np.float32)))
 
 
 def evidence(data: Encoded, as_of: int) -> Evidence:
     histories = data.histories.before(as_of)
     counts = statistics.fit(histories, data.catalogue.codes["subcategory"], len(data.items), len(data.stores), as_of=as_of)
-    return Evidence(histories, counts, data.catalogue, data.promotions.active(as_of), vectors_of(len(data.items)), as_of, 7)
+    return Evidence(histories, counts, data.catalogue, data.promotions.active(as_of), places_of(len(data.items)), as_of, 7)
 
 
 def lifts(known: Evidence, data: Encoded) -> Uplift:

@@ -19,7 +19,7 @@ from cortex_rec.ranking import rankers, training
 from cortex_rec.recommender import Recommender, Request
 from cortex_rec.snapshot import Snapshot
 from cortex_rec.sources import read
-from cortex_rec.testing.evidence import subset, unit_vectors
+from cortex_rec.testing.evidence import places, subset
 from cortex_rec.testing.shop import small_shop
 
 #: More than any list has, so that none is left out of the training lists.
@@ -44,7 +44,7 @@ def of_user(matrix: Matrix, i: int) -> tuple[bytes, ...]:
 def test_500_real_households_are_served_the_features_that_were_trained_on_bit_for_bit() -> None:
     data = encode(read(CONFIG.source, CONFIG.windows))
     window = splits.windows(CONFIG.windows, data.histories)[1]
-    fitted = snapshot.fit(data, unit_vectors(len(data.items), seed=7), CONFIG, as_of=window.start)
+    fitted = snapshot.fit(data, places(len(data.items), seed=7), CONFIG, as_of=window.start)
     trained = training.build(fitted, data, window, CONFIG)
     users = splits.truth(data.histories, window)[0]
     assert len(users) > 250
@@ -76,7 +76,7 @@ def shop() -> tuple[Encoded, Snapshot]:
     data = encode(small_shop())
     config = CONFIG.model_copy(update={"retrieval": Retrieval(graph=Graph(dimensions=8, steps=2, batch_size=64, negatives=16))})
     test = splits.windows(Windows(training=1), data.histories)[1]
-    return data, snapshot.fit(data, unit_vectors(len(data.items), seed=7), config, as_of=test.start)
+    return data, snapshot.fit(data, places(len(data.items), seed=7), config, as_of=test.start)
 
 
 #: Baskets of one user: days before the moment, the hour, the store, and lines of item, quantity, price and discount.

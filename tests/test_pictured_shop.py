@@ -10,8 +10,8 @@ import yaml
 from command_line import TINY, cortex_rec
 from PIL import Image
 
-from cortex_rec.arrays import load_arrays
 from cortex_rec.embeddings.content import Content
+from cortex_rec.embeddings.placed import Placed
 from cortex_rec.releases import store
 from cortex_rec.testing.shop import SHELVES, small_shop
 
@@ -87,8 +87,9 @@ def test_a_release_holds_the_network_and_no_path_of_this_machine(trained: tuple[
     assert named == []
     page = (release.path / "report" / "catalogue.html").read_text()
     assert "data:image/jpeg;base64," in page
-    vectors = load_arrays(release.path / "snapshot" / "retrieval" / "arrivals" / "arrivals.safetensors")["vectors"]
-    assert vectors.shape == (80, 8)
+    placed = Placed.load(release.path / "snapshot" / "retrieval" / "arrivals" / "content.safetensors")
+    assert placed.vectors.shape == (80, 8)
+    assert np.unique(placed.appeal).size > 1
 
 
 def test_a_product_added_to_the_release_is_recommended_at_once(trained: tuple[Path, str]) -> None:

@@ -1,6 +1,7 @@
 """Every registered retriever keeps the contract, and finds what it says it finds."""
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from purchases import bought, histories, ids, moment
 from cortex_rec.arrays import F32, Ragged, pointers, save_arrays
 from cortex_rec.catalogue import Catalogue, Promotions
 from cortex_rec.config import Retrieval
+from cortex_rec.embeddings.placed import Placed
 from cortex_rec.features import statistics
 from cortex_rec.queries import Queries, ask
-from cortex_rec.retrieval import graph, popular
+from cortex_rec.retrieval import arrivals, graph, popular
 from cortex_rec.retrieval.index import build, search
 from cortex_rec.retrieval.protocol import Evidence, Retriever, best
 from cortex_rec.retrieval.repeats import Repeats
@@ -48,7 +50,7 @@ def evidence(*rows: dict[str, Any], day: float = 20, offers: tuple[tuple[str, st
     week = pl.DataFrame([{"item_id": item, "store_id": store, "display": "1", "mailer": "A"} for item, store in offers], schema=OFFER)
     week = week.with_columns([pl.from_epoch(pl.lit(at), "s").alias(name) for name, at in times.items()])
     promotions = Promotions.of(week, ids("a", "b", "c", "d"), ids("s0", "s1"))
-    return Evidence(of, counts, catalogue, promotions, np.eye(4, dtype=np.float32), moment(day), 7)
+    return Evidence(of, counts, catalogue, promotions, Placed(np.eye(4, dtype=np.float32), np.zeros(4, np.float32)), moment(day), 7)
 
 
 OFFER = dict.fromkeys(["item_id", "store_id", "display", "mailer"], pl.String)
@@ -114,8 +116,32 @@ def test_nobody_is_offered_anything_when_nothing_is_on_offer() -> None:
 
 
 def test_vector_finds_what_nobody_ever_bought_by_its_words() -> None:
-    known = replace(evidence(bought("u0", "a", 1)), content=np.array([[1, 0], [0, 1], [-1, 0], [0.8, 0.6]], np.float32))
-    assert found("vector", known)[0] == [0, 3, 1, 2]
+    assert found("vector", placed(evidence(bought("u0", "a", 1)), [1, 0], [0, 1], [-1, 0], [0.8, 0.6]))[0] == [0, 3, 1, 2]
+
+
+def placed(known: Evidence, *vectors: Sequence[float], appeal: Sequence[float] = (0, 0, 0, 0)) -> Evidence:
+    return replace(known, content=Placed(np.array(vectors, np.float32), np.array(appeal, np.float32)))
+
+
+def test_arrivals_are_what_nobody_bought_the_nearest_to_one_item_of_the_history_before_the_nearest_to_their_mean() -> None:
+    known = placed(evidence(bought("u0", "a", 1), bought("u0", "b", 1)), [1, 0], [0, 1], [0.8, 0.6], [0.98, 0.199])
+    assert found("vector", known)[0][0] == 2
+    assert found("arrivals", known)[0] == [3, 2]
+
+
+def test_of_two_arrivals_that_are_alike_the_one_of_the_kind_that_is_bought_more_comes_first() -> None:
+    vectors = [1, 0], [0, 1], [0.8, 0.6], [0.8, 0.6]
+    assert found("arrivals", placed(evidence(bought("u0", "a", 1)), *vectors))[0] == [2, 3, 1]
+    assert found("arrivals", placed(evidence(bought("u0", "a", 1)), *vectors, appeal=[0, 0, 0, 0.1]))[0] == [3, 2, 1]
+
+
+def test_arrivals_count_the_heaviest_items_of_a_long_history() -> None:
+    vectors = unit_vectors(40, 16, seed=3)
+    few = arrivals.Arrivals(Placed(vectors, np.zeros(40, np.float32)), np.arange(40), 30.0)
+    weight = np.arange(40, 0, -1, dtype=np.float32)
+    heaviest = few._likeness(np.arange(40, dtype=np.int32), weight, np.arange(40, dtype=np.int32))
+    cut = few._likeness(np.arange(arrivals.HISTORY, dtype=np.int32), weight[: arrivals.HISTORY], np.arange(40, dtype=np.int32))
+    assert heaviest.tobytes() == cut.tobytes()
 
 
 def test_best_takes_positive_scores_only_and_breaks_ties_by_row() -> None:
@@ -229,7 +255,7 @@ def test_the_graph_places_what_nobody_bought_where_items_that_say_the_same_are()
     content = graph.fit(known, CONFIG.graph).items
     content[unsold] = content[[3, 4]]
     content /= np.linalg.norm(content, axis=1, keepdims=True)
-    fitted = graph.fit(replace(known, content=content), CONFIG.graph)
+    fitted = graph.fit(replace(known, content=Placed(content, known.content.appeal)), CONFIG.graph)
     place = fitted.items / np.linalg.norm(fitted.items, axis=1, keepdims=True)
     assert np.all(np.sum(place[unsold] * place[[3, 4]], axis=1) > 0.9)
     assert not np.isin(unsold, fitted.sold).any()

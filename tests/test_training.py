@@ -25,7 +25,7 @@ from cortex_rec.ranking.protocol import Ranker
 from cortex_rec.ranking.rankers import REGISTRY
 from cortex_rec.ranking.training import TrainingLists, _of_users, build, groups, held_out, sample, sampled, spread
 from cortex_rec.splits import Window, truth
-from cortex_rec.testing.evidence import AS_OF, unit_vectors
+from cortex_rec.testing.evidence import AS_OF, places
 from cortex_rec.testing.ranker_contract import RankerContract, small_lists
 from cortex_rec.testing.shop import small_shop
 
@@ -198,7 +198,7 @@ def test_a_missing_or_damaged_file_of_the_ranker_is_named(tmp_path: Path, file: 
 def test_a_windows_lists_label_what_was_bought_in_it_among_what_would_have_been_served() -> None:
     data = encode(small_shop())
     window = Window(AS_OF - 7 * DAY, AS_OF)
-    fitted = snapshot.fit(data, unit_vectors(len(data.items), seed=7), RUN, as_of=window.start)
+    fitted = snapshot.fit(data, places(len(data.items), seed=7), RUN, as_of=window.start)
     lists = build(fitted, data, window, RUN)
     users, bought = truth(data.histories, window)
     candidates = fitted.union.retrieve(ask(data.histories, users, window.start, len(data.items))).lists

@@ -14,6 +14,7 @@ from threadpoolctl import ThreadpoolController
 
 from cortex_rec.arrays import F32, I32, NO_ROW, Array, load_arrays, save_arrays
 from cortex_rec.embeddings.content import Content
+from cortex_rec.embeddings.placed import Placed
 from cortex_rec.errors import ConfigError
 from cortex_rec.folders import readable
 
@@ -38,13 +39,10 @@ class Tower:
 
     weights: Mapping[str, F32]
 
-    def vectors(self, content: Content) -> F32:
-        """(n, d) float32 unit vectors; codes of `content` are rows of the tables."""
-        return _unit(self._linear("vector", self._hidden(content)))
-
-    def appeal(self, content: Content) -> F32:
-        """(n,) float32, of the size of a cosine."""
-        return self._linear("appeal", self._hidden(content))[:, 0]
+    def place(self, content: Content) -> Placed:
+        """Codes of `content` are rows of the tables."""
+        hidden = self._hidden(content)
+        return Placed(_unit(self._linear("vector", hidden)), self._linear("appeal", hidden)[:, 0])
 
     def _hidden(self, content: Content) -> F32:
         hidden = self._dense("text", content.text) + self._dense("image", content.image)
@@ -98,7 +96,7 @@ class Fusion:
         """Of an item's vector."""
         return int(self.projection.shape[1])
 
-    def embed(self, content: Content) -> F32:
+    def place(self, content: Content) -> Placed:
         """Place items by what they say and show.
 
         Parameters
@@ -108,33 +106,20 @@ class Fusion:
 
         Returns
         -------
-        F32
-            (n, d) float32 unit vectors; near ones are bought by the same people. An item's vector does not depend on which others
-            are asked for.
+        Placed
+            An item's place does not depend on which others are asked for.
 
         Raises
         ------
         ConfigError
             If the vectors of words or pictures are not of the width that the network learned from.
         """
-        vectors = np.zeros((len(content), self.dimensions), np.float32)
-        for place, block in self._blocks(content):
-            side_by_side = np.concatenate([tower.vectors(block) for tower in self.towers], axis=1)
-            vectors[place] = _unit(side_by_side @ self.projection)[: place.stop - place.start]
-        return vectors
-
-    def appeal(self, content: Content) -> F32:
-        """How much more or less than others such items are bought by anybody.
-
-        Returns
-        -------
-        F32
-            (n,) float32, to be added to the cosine of what a user bought and the item.
-        """
-        appeal = np.zeros(len(content), np.float32)
-        for place, block in self._blocks(content):
-            appeal[place] = np.mean([tower.appeal(block) for tower in self.towers], axis=0)[: place.stop - place.start]
-        return appeal
+        placed = Placed(np.zeros((len(content), self.dimensions), np.float32), np.zeros(len(content), np.float32))
+        for at, block in self._blocks(content):
+            n, towers = at.stop - at.start, [tower.place(block) for tower in self.towers]
+            placed.vectors[at] = _unit(np.concatenate([each.vectors for each in towers], axis=1) @ self.projection)[:n]
+            placed.appeal[at] = np.mean([each.appeal for each in towers], axis=0)[:n]
+        return placed
 
     def _blocks(self, content: Content) -> Iterator[tuple[slice, Content]]:
         """Places of at most `BLOCK` items, and as many items with codes turned to rows; the last one fills up the last block."""

@@ -124,7 +124,7 @@ def fit(
     side_by_side = np.eye(config.towers * config.dimensions, dtype=np.float32)
     fusion = Fusion(content.text.shape[1], content.image.shape[1], rows, tuple(towers), side_by_side)
     sold = content.take(np.unique(purchases.item).astype(np.int32))
-    return replace(fusion, projection=_projection(fusion.embed(sold), config.dimensions))
+    return replace(fusion, projection=_projection(fusion.place(sold).vectors, config.dimensions))
 
 
 def _learn(

@@ -61,7 +61,7 @@ def widened(recommender: Recommender, fusion: Fusion, items: pl.DataFrame) -> Re
     table = items.select(name for name in items.columns if name in (*columns.ITEMS, *catalogue.codes))
     codes = {name: own[len(catalogue) :] for name, own in sorted(catalogue.with_items(table).codes.items())}
     text, image = added.vectors(items, added.TEXT, fusion.text_width), added.vectors(items, added.IMAGE, fusion.image_width)
-    return recommender.with_items(table, fusion.embed(Content(text, image, codes)))
+    return recommender.with_items(table, fusion.place(Content(text, image, codes)))
 
 
 def states(items: pl.DataFrame, known: IdMap, fusion: Fusion, release: Release) -> pl.Series:

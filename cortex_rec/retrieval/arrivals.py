@@ -1,67 +1,98 @@
-"""What nobody has bought yet, nearest to the user's history by what it says and shows: how a new product gets its first shoppers."""
+"""What nobody has bought yet, most like the user's history by what it says and shows: how a new product gets its first shoppers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
 import faiss
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
-from cortex_rec.arrays import F32, I64, Array, Ragged, find, load_arrays, save_arrays
+from cortex_rec.arrays import F32, I32, I64, Ragged, load_arrays, pointers, save_arrays
 from cortex_rec.config import Arrivals as ArrivalsConfig
+from cortex_rec.embeddings.placed import Placed
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval import index as flat
+from cortex_rec.retrieval.likeness import likeness
 from cortex_rec.retrieval.protocol import Evidence
 from cortex_rec.retrieval.vector import taste
 
-#: Score of an item that was sold before: below every cosine that a new one can have.
-SOLD: Final = np.float32(-2)
+#: How many items are judged for each one that is returned; the mean of the history chooses them.
+WIDER: Final = 10
+#: The heaviest items of the history, which new ones are compared with.
+HISTORY: Final = 32
+#: Items judged at once, the last ones filled up to as many: matrix products of another shape round otherwise.
+BLOCK: Final = 128
+# Several threads sum a product in another order than one does.
+_blas: Final = ThreadpoolController().select(user_api="blas")
 
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Exact search over the items of the catalogue without a purchase.
+    """The items of the catalogue without a purchase: an index finds those near the history's mean, the best match orders them.
 
     Parameters
     ----------
-    vectors
-        (n_items, d) float32 unit vectors of all items; the user's taste is the mean of those in their history.
+    content
+        Places of all items.
     unsold
         (k,) int64 rows of the items without a purchase, ascending.
     half_life_days
-        Of a purchase's weight in the user's taste.
+        Of a purchase's weight in the user's history.
     """
 
-    vectors: F32
+    content: Placed
     unsold: I64
     half_life_days: float
 
     @cached_property
     def index(self) -> faiss.IndexFlatIP:
-        """The vectors of `unsold`."""
-        return flat.build(self.vectors[self.unsold])
+        """The vectors of `unsold`, each with its appeal as one more dimension."""
+        new = self.content.take(self.unsold)
+        return flat.build(np.column_stack([new.vectors, new.appeal]))
 
     def retrieve(self, queries: Queries, n: int) -> Ragged:
-        return flat.search(self.index, self.unsold, taste(queries, self.vectors, self.half_life_days), n)
+        mean = taste(queries, self.content.vectors, self.half_life_days)
+        asked = np.column_stack([mean, mean.any(axis=1).astype(np.float32)])
+        near = flat.search(self.index, self.unsold, asked, n * WIDER)
+        order = np.lexsort((near.item, -self.score(queries, near), near.owner))
+        place = np.arange(len(order)) - near.pointer[near.owner]
+        return Ragged(pointers(np.minimum(np.diff(near.pointer), n)), near.item[order][place < n])
 
     def score(self, queries: Queries, lists: Ragged) -> F32:
-        likeness = flat.inner_products(taste(queries, self.vectors, self.half_life_days)[lists.owner], self.vectors[lists.item])
-        return np.where(find(self.unsold, lists.item) >= 0, likeness, SOLD)
+        """Likeness to the history and appeal, of sold items too; -1 and appeal for who has no history."""
+        scores, weight = self.content.appeal[lists.item], queries.weights(self.half_life_days)
+        with _blas.limit(limits=1):
+            for i in range(len(queries)):
+                own, mine = slice(lists.pointer[i], lists.pointer[i + 1]), slice(queries.items_pointer[i], queries.items_pointer[i + 1])
+                scores[own] += self._likeness(queries.items.member[mine], weight[mine].astype(np.float32), lists.item[own])
+        return scores
+
+    def _likeness(self, history: I32, weight: F32, items: I32) -> F32:
+        """(len(items),) float32."""
+        if len(history) == 0 or len(items) == 0:
+            return np.full(len(items), -1, np.float32)
+        heaviest = np.lexsort((history, -weight))[:HISTORY]
+        share = np.zeros(HISTORY, np.float32)
+        share[: len(heaviest)] = weight[heaviest] / weight[heaviest].sum()
+        own, asked = self.content.vectors[np.resize(history[heaviest], HISTORY)], np.resize(items, -(-len(items) // BLOCK) * BLOCK)
+        blocks = [likeness(own, share, self.content.vectors[asked[at : at + BLOCK]]) for at in range(0, len(asked), BLOCK)]
+        return np.concatenate(blocks)[: len(items)]
 
     def widened(self, new: Newcomers) -> Self:
         unsold = np.append(self.unsold, np.arange(new.n_before, len(new.catalogue)))
-        return type(self)(np.concatenate([self.vectors, new.vectors]), unsold, self.half_life_days)
+        return replace(self, content=self.content.with_others(new.content), unsold=unsold)
 
     def save(self, folder: Path) -> None:
-        arrays: dict[str, Array] = {"vectors": self.vectors, "unsold": self.unsold, "half_life_days": np.array([self.half_life_days])}
-        save_arrays(folder / "arrivals.safetensors", arrays)
+        self.content.save(folder / "content.safetensors")
+        save_arrays(folder / "arrivals.safetensors", {"unsold": self.unsold, "half_life_days": np.array([self.half_life_days])})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         arrays = load_arrays(folder / "arrivals.safetensors")
-        return cls(arrays["vectors"], arrays["unsold"], float(arrays["half_life_days"][0]))
+        return cls(Placed.load(folder / "content.safetensors"), arrays["unsold"], float(arrays["half_life_days"][0]))
 
 
 def fit(evidence: Evidence, config: ArrivalsConfig, *, start: object = None) -> Arrivals:

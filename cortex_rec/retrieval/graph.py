@@ -73,8 +73,8 @@ class Graph:
         return vectors
 
     def widened(self, new: Newcomers) -> Self:
-        items = np.concatenate([self.items, _placed(new.vectors, self.placing)])
-        return replace(self, items=items, base_items=np.concatenate([self.base_items, _placed(new.vectors, self.base_placing)]))
+        items = np.concatenate([self.items, _placed(new.content.vectors, self.placing)])
+        return replace(self, items=items, base_items=np.concatenate([self.base_items, _placed(new.content.vectors, self.base_placing)]))
 
     def save(self, folder: Path) -> None:
         save_arrays(folder / "graph.safetensors", vars_of(self))
@@ -97,8 +97,8 @@ def fit(evidence: Evidence, config: GraphConfig, *, start: Graph | None = None) 
     sold, unsold = np.flatnonzero(buyers), np.flatnonzero(buyers == 0)
     placed = []
     for vectors in (trained.items, trained.base_items):
-        placing = _ridge(evidence.content[sold], vectors[sold], np.sqrt(buyers[sold]))
-        vectors[unsold] = _placed(evidence.content[unsold], placing)
+        placing = _ridge(evidence.content.vectors[sold], vectors[sold], np.sqrt(buyers[sold]))
+        vectors[unsold] = _placed(evidence.content.vectors[unsold], placing)
         placed.append(placing)
     return Graph(trained.users, trained.items, sold, trained.base_users, trained.base_items, *placed)
 

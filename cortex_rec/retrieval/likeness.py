@@ -1,41 +1,33 @@
-"""How much items are like what somebody bought: by the mean of the history, by its best match, or by something between."""
+"""How much items are like what somebody bought: between the best match in the history and its mean."""
 
 from typing import Final
 
 import numpy as np
 
-from cortex_rec.arrays import F32, F64, I64, Ragged
+from cortex_rec.arrays import F32
 
 #: Cosines that differ by this much count e times as different: small takes the best match alone, large the mean.
 SOFTNESS: Final = 0.1
 
 
-def likeness(histories: Ragged, vectors: F32, items: I64, weight: F64 | None = None) -> F32:
-    """A soft maximum of the cosines: a good match with one item counts more than a middling one with all.
+def likeness(own: F32, share: F32, items: F32) -> F32:
+    """A soft maximum of the cosines: a good match with one item of the history counts more than a middling one with all.
 
     Parameters
     ----------
-    histories
-        Distinct items of each query.
-    vectors
-        (n_items, d) float32 unit vectors.
+    own
+        (m, d) float32 unit vectors of what was bought, m at least 1.
+    share
+        (m,) float32 weight of each, in sum 1; at zero it does not count.
     items
-        (k,) rows to judge.
-    weight
-        Of each entry of `histories`; all the same when absent.
+        (k, d) float32 unit vectors to judge.
 
     Returns
     -------
     F32
-        (n_queries, k) between -1 and 1; -1 for an empty history.
+        (k,) between -1 and 1.
     """
-    candidates = np.ascontiguousarray(vectors[items].T)
-    result = np.full((len(histories), len(items)), -1, np.float32)
-    for i in range(len(histories)):
-        own = slice(histories.pointer[i], histories.pointer[i + 1])
-        if own.start == own.stop:
-            continue
-        share = np.ones(own.stop - own.start) if weight is None else weight[own]
-        near = np.exp((vectors[histories.item[own]] @ candidates - 1) / SOFTNESS)
-        result[i] = 1 + SOFTNESS * np.log((share / share.sum()).astype(np.float32) @ near)
+    near = np.exp((items @ own.T - 1) / SOFTNESS) * share
+    # Summed row by row, so that an item's likeness does not depend on which others are judged.
+    result: F32 = 1 + SOFTNESS * np.log(near.sum(axis=1))
     return result

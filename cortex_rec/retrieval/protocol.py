@@ -9,6 +9,7 @@ import numpy as np
 
 from cortex_rec.arrays import F32, I32, Array, Ragged, pointers
 from cortex_rec.catalogue import Catalogue, Promotions
+from cortex_rec.embeddings.placed import Placed
 from cortex_rec.features.statistics import Statistics
 from cortex_rec.histories import Histories
 from cortex_rec.newcomers import Newcomers
@@ -30,14 +31,14 @@ class Evidence:
     promotions
         The offers that run at `as_of`.
     content
-        (n_items, d) float32 unit vectors of what the items say and show.
+        The places of all items, by what they say and show.
     """
 
     histories: Histories
     statistics: Statistics
     catalogue: Catalogue
     promotions: Promotions
-    content: F32
+    content: Placed
     as_of: int
     seed: int
 

@@ -43,7 +43,7 @@ class Vector:
         return flat.inner_products(taste(queries, self.items, self.half_life_days)[lists.owner], self.items[lists.item])
 
     def widened(self, new: Newcomers) -> Self:
-        return type(self)(flat.build(np.concatenate([self.items, new.vectors])), self.half_life_days)
+        return type(self)(flat.build(np.concatenate([self.items, new.content.vectors])), self.half_life_days)
 
     def save(self, folder: Path) -> None:
         flat.save(self.index, folder / "vector.faiss")
@@ -56,7 +56,7 @@ class Vector:
 
 def fit(evidence: Evidence, config: VectorConfig, *, start: object = None) -> Vector:
     """Put the content vectors into an index."""
-    return Vector(flat.build(evidence.content), config.half_life_days)
+    return Vector(flat.build(evidence.content.vectors), config.half_life_days)
 
 
 def taste(queries: Queries, vectors: F32, half_life_days: float) -> F32:

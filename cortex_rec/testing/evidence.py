@@ -8,6 +8,7 @@ import numpy as np
 
 from cortex_rec.arrays import DAY, F32, NO_ROW
 from cortex_rec.dataset import Dataset
+from cortex_rec.embeddings.placed import Placed
 from cortex_rec.encoding import encode
 from cortex_rec.features import statistics
 from cortex_rec.queries import Queries, ask
@@ -33,7 +34,7 @@ def small_evidence(dataset: Dataset | None = None, *, as_of: int = AS_OF, seed: 
     encoded = encode(small_shop() if dataset is None else dataset)
     histories = encoded.histories.before(as_of)
     counts = statistics.fit(histories, encoded.catalogue.codes["subcategory"], len(encoded.items), len(encoded.stores), as_of=as_of)
-    content = unit_vectors(len(encoded.items), seed=seed)
+    content = places(len(encoded.items), seed=seed)
     return Evidence(histories, counts, encoded.catalogue, encoded.promotions.active(as_of), content, as_of, seed)
 
 
@@ -42,6 +43,12 @@ def unit_vectors(n: int, dimensions: int = 16, *, seed: int) -> F32:
     vectors = np.random.default_rng(seed).normal(size=(n, dimensions))
     unit: F32 = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     return unit
+
+
+def places(n: int, dimensions: int = 16, *, seed: int) -> Placed:
+    """Random places of `n` items, with vectors of `unit_vectors`."""
+    appeal = np.random.default_rng(seed).normal(0, 0.1, n).astype(np.float32)
+    return Placed(unit_vectors(n, dimensions, seed=seed), appeal)
 
 
 def all_kinds_of_queries(evidence: Evidence) -> Queries:

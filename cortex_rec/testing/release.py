@@ -48,7 +48,7 @@ def small_release(root: Path, *, seed: int = 0) -> Release:
     fusion = small_fusion(data.catalogue, seed=seed)
     text, image = (unit_vectors(len(data.items), width, seed=seed) for width in (fusion.text_width, fusion.image_width))
     shown = Content.of(text, image, data.catalogue)
-    content = fusion.embed(shown)
+    content = fusion.place(shown)
     (window,), test = splits.windows(config.windows, data.histories)
 
     at_window = snapshot.fit(data, content, config, as_of=window.start)
@@ -69,7 +69,7 @@ def small_release(root: Path, *, seed: int = 0) -> Release:
         (folder / "config.json").write_text(config.model_dump_json(), encoding="utf-8")
         (folder / "report" / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
         (folder / "report" / "report.html").write_text(render(metrics, {"name": config.name}, catalogue="catalogue.html"), encoding="utf-8")
-        page = catalogue_page.render(data.catalogue, data.items.ids.to_list(), shown, content, seed=seed)
+        page = catalogue_page.render(data.catalogue, data.items.ids.to_list(), shown, content.vectors, seed=seed)
         (folder / "report" / "catalogue.html").write_text(page, encoding="utf-8")
 
     time = data.histories.time
