@@ -18,9 +18,10 @@ from cortex_rec import columns
 from cortex_rec.catalogue import Catalogue
 from cortex_rec.config import Embeddings, HMSource, load_config
 from cortex_rec.embeddings.fusion import Fusion
-from cortex_rec.recommender import Recommender, Request
+from cortex_rec.recommender import Recommender
 from cortex_rec.releases import added, live, new_items
 from cortex_rec.releases.store import open_release
+from cortex_rec.requests import Request
 from cortex_rec.sources import hm
 from flows.run import run_train
 

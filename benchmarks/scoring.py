@@ -15,8 +15,9 @@ from cortex_rec.config import load_config
 from cortex_rec.features.assemble import assemble
 from cortex_rec.ranking.blend import Blend
 from cortex_rec.ranking.protocol import Ranker
-from cortex_rec.recommender import Recommender, Request
+from cortex_rec.recommender import Recommender
 from cortex_rec.releases.store import open_release
+from cortex_rec.requests import Request
 from cortex_rec.retrieval.union import Candidates
 from flows.run import run_train
 

@@ -20,8 +20,9 @@ from bentos.metrics import Measured, Metrics
 from bentos.models import LARGEST_BODY, Answer, Asked, Item, Json, Problem, Refused, Version
 from cortex_rec import __version__
 from cortex_rec.errors import UnknownItem
-from cortex_rec.recommender import Recommender, Request, Slate
+from cortex_rec.recommender import Recommender
 from cortex_rec.releases.store import Release
+from cortex_rec.requests import Request, Slate
 
 ROUTES: Final = "POST /recommend, GET /api/recommend/{user_id}, /, /report, /catalogue.html, /version, /metrics, /livez, /readyz"
 #: A page may use what is in it and ask this service, and nothing else.

@@ -38,7 +38,7 @@ def load_app() -> ASGIApp:
     """Load the release and build the API; the first requests find everything warm."""
     # Imported here so that the process which only supervises starts without them.
     from bentos.api import make_app
-    from cortex_rec.recommender import Request
+    from cortex_rec.requests import Request
     from cortex_rec.releases import live
 
     release = open_release()

@@ -87,8 +87,8 @@ def recommend(
     as_json: AsJson = False,
 ) -> None:
     """Recommend items to one user, with the reasons."""
-    from cortex_rec.recommender import Request
     from cortex_rec.releases import live, store
+    from cortex_rec.requests import Request
     from cortex_rec.terminal import recommendations_table
 
     found = store.open_release(releases, release)

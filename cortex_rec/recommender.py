@@ -16,69 +16,17 @@ from cortex_rec import __version__
 from cortex_rec.arrays import F32, I32, I64, NO_ROW, Bool, Ragged, pointers
 from cortex_rec.embeddings.placed import Placed
 from cortex_rec.encoding import Encoded
-from cortex_rec.errors import ArtifactError, DataError, InvalidRequest, UnknownItem
+from cortex_rec.errors import ArtifactError, DataError, UnknownItem
 from cortex_rec.explanations import NOTHING, reasons
 from cortex_rec.features.assemble import assemble
 from cortex_rec.histories import Histories
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries, usual_store
 from cortex_rec.ranking.rankers import Calibrated
+from cortex_rec.requests import Recommendation, Request, Slate
 from cortex_rec.reranking.exploration import explore
 from cortex_rec.retrieval.union import Candidates
 from cortex_rec.snapshot import Snapshot
-
-
-@dataclass(frozen=True)
-class Request:
-    """Who asks for how many items, from where.
-
-    Parameters
-    ----------
-    user
-        External id; None or an unknown one is answered from `items`, else from what is popular.
-    items
-        External ids of what lies in the basket now; they count as the latest purchases and are not recommended.
-    store
-        External id of the store; the user's usual one when absent or unknown.
-    n
-        How many items to recommend, at least 1; fewer come when retrieval finds fewer.
-
-    Raises
-    ------
-    InvalidRequest
-        If `n` is below 1.
-    """
-
-    user: str | None = None
-    items: tuple[str, ...] = ()
-    store: str | None = None
-    n: int = 10
-
-    def __post_init__(self) -> None:
-        if self.n < 1:
-            raise InvalidRequest(f"n: {self.n} items cannot be recommended. Ask for at least 1.")
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """One item of an answer, with the facts that its score rests on.
-
-    `probability` is that of a purchase within one training window, for example a week; None for who has no history.
-    """
-
-    item: str
-    title: str
-    score: float
-    probability: float | None
-    reasons: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Slate:
-    """An answer, best first; `fallback` says why it is not a personal one, None when it is."""
-
-    items: tuple[Recommendation, ...]
-    fallback: str | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from rich.text import Text
 from cortex_rec.releases.manifest import Manifest
 
 if TYPE_CHECKING:  # the request path is slow to import, and only one of the tables is about it
-    from cortex_rec.recommender import Recommendation
+    from cortex_rec.requests import Recommendation
 
 #: Metric -> its heading, broken where eighty columns need it.
 _SHOWN: Final = {

@@ -15,9 +15,9 @@ from rich.console import Console
 
 from cortex_rec import cli
 from cortex_rec.config import load_config
-from cortex_rec.recommender import Recommendation
 from cortex_rec.releases import store
 from cortex_rec.releases.manifest import Contents, DataWindow, Feature
+from cortex_rec.requests import Recommendation
 from cortex_rec.starting_config import guess_columns
 from cortex_rec.terminal import recommendations_table
 

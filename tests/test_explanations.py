@@ -13,8 +13,9 @@ import pytest
 from cortex_rec.arrays import DAY
 from cortex_rec.explanations import reasons
 from cortex_rec.queries import ask
-from cortex_rec.recommender import Recommender, Request
+from cortex_rec.recommender import Recommender
 from cortex_rec.releases.store import open_release
+from cortex_rec.requests import Request
 from cortex_rec.testing.release import small_release
 from cortex_rec.testing.shop import OPENING, small_shop
 

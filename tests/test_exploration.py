@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_rec.arrays import Bool, pointers
-from cortex_rec.recommender import Recommender, Request
+from cortex_rec.recommender import Recommender
+from cortex_rec.requests import Request
 from cortex_rec.reranking.exploration import explore
 from cortex_rec.testing.release import small_release
 

@@ -20,8 +20,9 @@ from cortex_rec.embeddings.content import Content
 from cortex_rec.embeddings.fusion import Fusion
 from cortex_rec.embeddings.images import Pictures
 from cortex_rec.errors import ArtifactError
-from cortex_rec.recommender import Recommender, Request, Slate
+from cortex_rec.recommender import Recommender
 from cortex_rec.releases import added, live, new_items, store
+from cortex_rec.requests import Request, Slate
 from cortex_rec.testing.release import small_release
 
 EVERYBODY = [Request(user=f"h{user:03}", n=90) for user in range(60)]

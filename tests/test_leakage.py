@@ -16,7 +16,8 @@ from cortex_rec.features.assemble import assemble
 from cortex_rec.folders import content_digest, records
 from cortex_rec.queries import ask
 from cortex_rec.ranking import rankers, training
-from cortex_rec.recommender import Recommender, Request
+from cortex_rec.recommender import Recommender
+from cortex_rec.requests import Request
 from cortex_rec.splits import Window
 from cortex_rec.testing.evidence import AS_OF, places
 from cortex_rec.testing.shop import OPENING, small_shop

@@ -22,7 +22,8 @@ from cortex_rec.features.uplift import Uplift
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import ask
 from cortex_rec.ranking import rankers, training
-from cortex_rec.recommender import Recommender, Request
+from cortex_rec.recommender import Recommender
+from cortex_rec.requests import Request
 from cortex_rec.retrieval.graph import Graph
 from cortex_rec.retrieval.protocol import Evidence
 from cortex_rec.retrieval.union import REGISTRY

@@ -16,7 +16,8 @@ from cortex_rec.features.recent import Recent
 from cortex_rec.histories import Histories
 from cortex_rec.queries import Queries, ask, usual_store
 from cortex_rec.ranking import rankers, training
-from cortex_rec.recommender import Recommender, Request
+from cortex_rec.recommender import Recommender
+from cortex_rec.requests import Request
 from cortex_rec.snapshot import Snapshot
 from cortex_rec.sources import read
 from cortex_rec.testing.evidence import places, subset

@@ -56,9 +56,9 @@ def test_a_public_function_takes_what_it_is_documented_to_take(name: str, parame
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
-        ("cortex_rec.recommender.Request", "user items store n"),
-        ("cortex_rec.recommender.Recommendation", "item title score probability reasons"),
-        ("cortex_rec.recommender.Slate", "items fallback"),
+        ("cortex_rec.requests.Request", "user items store n filters rules explain trace why_not"),
+        ("cortex_rec.requests.Recommendation", "item title score probability reasons"),
+        ("cortex_rec.requests.Slate", "items fallback degraded widened trace"),
         ("cortex_rec.recommender.Recommender", "data snapshot ranker exploration"),
         ("cortex_rec.dataset.Dataset", "interactions items users promotions campaigns coupons"),
         ("cortex_rec.retrieval.protocol.Evidence", "histories statistics catalogue promotions content as_of seed"),

@@ -13,8 +13,9 @@ from cortex_rec.arrays import Ragged, load_arrays, save_arrays
 from cortex_rec.errors import ArtifactError, InvalidRequest, UnknownItem
 from cortex_rec.features.assemble import assemble
 from cortex_rec.queries import Queries, ask
-from cortex_rec.recommender import Recommender, Request
+from cortex_rec.recommender import Recommender
 from cortex_rec.releases.store import open_release
+from cortex_rec.requests import Request
 from cortex_rec.testing.evidence import subset
 from cortex_rec.testing.release import small_release
 from cortex_rec.testing.shop import small_shop

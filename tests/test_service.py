@@ -15,8 +15,9 @@ import pytest
 from serving import ROOT, Served, environment, refused, serving
 
 from cortex_rec import __version__
-from cortex_rec.recommender import Recommender, Request
+from cortex_rec.recommender import Recommender
 from cortex_rec.releases.store import Release
+from cortex_rec.requests import Request
 from cortex_rec.testing.release import small_release
 
 

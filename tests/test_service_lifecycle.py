@@ -17,8 +17,9 @@ from starlette.types import ASGIApp
 from bentos.api import make_app
 from bentos.door import Door
 from cortex_rec.errors import ArtifactError
-from cortex_rec.recommender import Recommender, Request, Slate
+from cortex_rec.recommender import Recommender
 from cortex_rec.releases.store import Release
+from cortex_rec.requests import Request, Slate
 from cortex_rec.testing.release import small_release
 
 

@@ -1,0 +1,139 @@
+"""What a recommender is asked, and what it answers."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from cortex_rec.errors import InvalidRequest
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What must not be in an answer. Retrieval looks further until `n` items are left, or none remains to be tried.
+
+    Parameters
+    ----------
+    exclude
+        External ids of items.
+    bought_days
+        Leave out what the user bought within so many days; None leaves nothing out.
+    groups
+        Only items of these values, by the name of a group or an attribute of the catalogue: `{"department": ("GROCERY", "PRODUCE")}`.
+    price_from, price_to
+        Only items whose recent price is known and within; None is open.
+    in_store
+        Only what was sold in the user's store in the last four weeks, the nearest that purchases tell to what stands on its shelf.
+    """
+
+    exclude: tuple[str, ...] = ()
+    bought_days: float | None = None
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    price_from: float | None = None
+    price_to: float | None = None
+    in_store: bool = False
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How the ranked list is rearranged; what it costs is told by `cortex-rec evaluate --rules FILE`.
+
+    Parameters
+    ----------
+    pinned
+        External ids that stand first, in this order, whatever their score.
+    boosted
+        Factor on the odds of a purchase, by external id of an item: 2 doubles them, 0.5 halves them.
+    diversity
+        From 0 (the ranker's order) to 1: how much being unlike the items above counts (maximal marginal relevance).
+    caps
+        At most so many items with the same value, by the name of a group or an attribute: `{"brand": 2}`.
+    new_share
+        Share of the places at least, from 0 to 1, for items that the user never bought.
+    tail_share
+        Share of the places at least for the long tail: items outside the best sellers that make four fifths of recent sales.
+    """
+
+    pinned: tuple[str, ...] = ()
+    boosted: dict[str, float] = field(default_factory=dict)
+    diversity: float = 0.0
+    caps: dict[str, int] = field(default_factory=dict)
+    new_share: float = 0.0
+    tail_share: float = 0.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """Who asks for how many items, from where, under which conditions.
+
+    Parameters
+    ----------
+    user
+        External id; None or an unknown one is answered from `items`, else from what is popular.
+    items
+        External ids of what lies in the basket now; they count as the latest purchases and are not recommended.
+    store
+        External id of the store; the user's usual one when absent or unknown.
+    n
+        How many items to recommend, at least 1; fewer come when retrieval finds fewer.
+    explain
+        Whether each item comes with its reasons.
+    trace
+        Whether the answer tells what each stage did.
+    why_not
+        External id of an item; the trace tells where it fell out.
+
+    Raises
+    ------
+    InvalidRequest
+        If `n` is below 1.
+    """
+
+    user: str | None = None
+    items: tuple[str, ...] = ()
+    store: str | None = None
+    n: int = 10
+    filters: Filters = Filters()
+    rules: Rules = Rules()
+    explain: bool = True
+    trace: bool = False
+    why_not: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise InvalidRequest(f"n: {self.n} items cannot be recommended. Ask for at least 1.")
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One item of an answer, with the facts that its score rests on.
+
+    `probability` is that of a purchase within one training window, for example a week; None for who has no history.
+    """
+
+    item: str
+    title: str
+    score: float
+    probability: float | None
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Slate:
+    """An answer, best first.
+
+    Parameters
+    ----------
+    fallback
+        Why it is not a personal one, None when it is.
+    degraded
+        What failed or came too late, so that the answer is not as good as it could be; empty when all went well.
+    widened
+        How many times retrieval had to look further for enough items that pass the filters.
+    trace
+        What each stage did, as plain JSON values, when it was asked for.
+    """
+
+    items: tuple[Recommendation, ...]
+    fallback: str | None = None
+    degraded: tuple[str, ...] = ()
+    widened: int = 0
+    trace: dict[str, Any] | None = None
