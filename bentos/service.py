@@ -38,8 +38,8 @@ def load_app() -> ASGIApp:
     """Load the release and build the API; the first requests find everything warm."""
     # Imported here so that the process which only supervises starts without them.
     from bentos.api import make_app
-    from cortex_rec.requests import Request
     from cortex_rec.releases import live
+    from cortex_rec.requests import Request
 
     release = open_release()
     recommender = _quick(live.load(release))
