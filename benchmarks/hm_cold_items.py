@@ -20,10 +20,13 @@ from cortex_rec.arrays import F32, F64, I64, NO_ROW, Ragged, pointers, ranges
 from cortex_rec.config import Config, HMSource, load_config
 from cortex_rec.embeddings import fusion_training, images, text
 from cortex_rec.embeddings.content import Content, words
+from cortex_rec.embeddings.placed import Placed
 from cortex_rec.encoding import encode
 from cortex_rec.evaluation.metrics import per_user
 from cortex_rec.evaluation.significance import intervals
 from cortex_rec.histories import Histories
+from cortex_rec.queries import ask
+from cortex_rec.retrieval.arrivals import Arrivals
 from cortex_rec.retrieval.likeness import likeness
 from cortex_rec.sources import hm
 
@@ -45,14 +48,17 @@ class Protocol:
         All articles.
     learned
         The purchases of warm articles.
+    users
+        Rows of those who bought warm and cold articles.
     history, truth
-        Of each user with both: their warm articles, and the positions of their cold ones in `cold`.
+        Their warm articles, and the positions of their cold ones in `cold`.
     cold
         (k,) rows of the articles that are ranked, all of them for everybody.
     """
 
     content: Content
     learned: Histories
+    users: I64
     history: Ragged
     truth: Ragged
     cold: I64
@@ -60,7 +66,10 @@ class Protocol:
     def metrics(self, scores: F32) -> dict[str, F64]:
         """`recall@20` and `ndcg@20` of each user, from scores (n_users, k)."""
         top = np.argsort(-scores, axis=1, kind="stable")[:, :K]
-        ranked = Ragged(np.arange(len(top) + 1) * K, top.ravel().astype(np.int32))
+        return self.judged(Ragged(np.arange(len(top) + 1) * K, top.ravel().astype(np.int32)))
+
+    def judged(self, ranked: Ragged) -> dict[str, F64]:
+        """The same of each user's list of positions in `cold`."""
         found = per_user(ranked, self.truth, [K])
         return {name: found[name] for name in (f"recall@{K}", f"ndcg@{K}")}
 
@@ -73,7 +82,7 @@ class Protocol:
         entries = ranges(self.history.pointer[users], np.diff(self.history.pointer)[users])
         history = Ragged(pointers(np.diff(self.history.pointer)[users]), self.history.item[entries])
         truth = Ragged.from_owner(owner, moved[moved >= 0], len(users))
-        return users, replace(self, history=history, truth=truth, cold=self.cold[columns])
+        return users, replace(self, users=self.users[users], history=history, truth=truth, cold=self.cold[columns])
 
 
 def main() -> None:
@@ -98,6 +107,8 @@ def main() -> None:
         rows.append(row(protocol, f"{name}: soft best match", scores[parts]))
         scores[parts] += placed.appeal[protocol.cold]
         rows.append(row(protocol, f"{name}: soft best match and appeal", scores[parts]) | {"default": parts == PARTS[0]})
+        if parts == PARTS[0]:
+            rows.append(retrieved(protocol, placed, config))
         print(f"{name}: {rows[-1]}", flush=True)
     benchmark.finish(rows + pictured(protocol, scores), bucket=bucket)
 
@@ -125,6 +136,7 @@ def prepare(config: Config, bucket: int) -> Protocol:
     return Protocol(
         Content.of(said, shown, warm.catalogue),
         warm.histories,
+        users,
         Ragged.from_owner(pairs[0], pairs[1], len(users)),
         Ragged.from_owner(own, wanted, len(users)),
         cold,
@@ -172,6 +184,15 @@ def soft_match(protocol: Protocol, vectors: F32) -> F32:
     return np.stack([likeness(vectors[history[user]], share, candidates) for user, share in enumerate(shares)])
 
 
+def retrieved(protocol: Protocol, placed: Placed, config: Config) -> dict[str, Any]:
+    """What a shop with these articles as its new ones is served: the latest purchases count most, and an index chooses whom to match."""
+    histories = protocol.learned
+    queries = ask(histories, protocol.users.astype(np.int32), int(histories.time.max()) + 1, len(protocol.content))
+    lists = Arrivals(placed, protocol.cold, config.retrieval.arrivals.half_life_days).retrieve(queries, K)
+    found = protocol.judged(Ragged(lists.pointer, np.searchsorted(protocol.cold, lists.item).astype(np.int32)))
+    return line("the retriever `arrivals`", found)
+
+
 def only(content: Content, parts: tuple[str, ...]) -> Content:
     """As if the shop had nothing else."""
     return Content(
@@ -183,7 +204,11 @@ def only(content: Content, parts: tuple[str, ...]) -> Content:
 
 def row(protocol: Protocol, method: str, scores: F32, **more: Any) -> dict[str, Any]:
     """One line of the table, with 95 % intervals over users."""
-    found = protocol.metrics(scores)
+    return line(method, protocol.metrics(scores), **more)
+
+
+def line(method: str, found: dict[str, F64], **more: Any) -> dict[str, Any]:
+    """The same of figures by user."""
     sure = intervals(found, samples=1_000, seed=SEED)
     figures = {name: {"value": float(values.mean()), "low": sure[name][0], "high": sure[name][1]} for name, values in found.items()}
     return {"method": method, "default": False} | figures | more
