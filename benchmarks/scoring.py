@@ -43,7 +43,7 @@ def main() -> None:
     }
     taken: dict[str, list[float]] = {"features": []} | {name: [] for name in scorers}
     for user in recommender.data.users.external(np.arange(0, len(recommender.data.users), len(recommender.data.users) // HOUSEHOLDS)):
-        asked = recommender.ask([Request(user=user)], [np.zeros(0, np.int32)])
+        asked = recommender.ask([Request(user=user)]).queries
         found = recommender.snapshot.union.retrieve(asked)
         if len(found.lists.item) < CANDIDATES:
             continue

@@ -16,6 +16,7 @@ from cortex_rec.errors import ArtifactError
 Array = npt.NDArray[Any]
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+I8 = npt.NDArray[np.int8]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
@@ -49,6 +50,12 @@ class Ragged:
     def owner(self) -> I64:
         """(pointer[-1],) int64, the number of the list that each entry belongs to."""
         return owners(self.pointer)
+
+    @staticmethod
+    def of(lists: Sequence[Array]) -> "Ragged":
+        """Some lists as one."""
+        flat = np.concatenate([np.zeros(0, np.int32), *lists]).astype(np.int32)
+        return Ragged(pointers(np.array([len(own) for own in lists], np.int64)), flat)
 
     @staticmethod
     def from_owner(owner: I64, item: I32, n: int) -> "Ragged":

@@ -8,6 +8,8 @@ CortexRecError
 ├── ArtifactError          a file of a stage or of a release is missing, damaged or cannot be written
 │   └── ReleaseNotFound
 ├── InvalidRequest         a request for recommendations that asks for the impossible
+├── InvalidEvent           an event that is not as it must be
+├── EventsUnavailable      the store of live events does not answer
 ├── UnknownUser
 └── UnknownItem
 """
@@ -73,6 +75,14 @@ class ReleaseNotFound(ArtifactError):
 
 class InvalidRequest(CortexRecError):
     """A request for recommendations asks for the impossible, such as no items."""
+
+
+class InvalidEvent(CortexRecError):
+    """Something that a user did is told in a way that cannot be; the message begins with the field."""
+
+
+class EventsUnavailable(CortexRecError):
+    """The store of live events cannot be opened, or does not answer now."""
 
 
 class UnknownUser(CortexRecError):

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from cortex_rec import columns
-from cortex_rec.arrays import F32, I32, I64, Array, owners, pointers, ranges
+from cortex_rec.arrays import F32, I32, I64, NO_ROW, Array, Ragged, owners, pointers, ranges
 from cortex_rec.ids import IdMap
 
 
@@ -76,12 +76,38 @@ class Histories:
         baskets, place = np.unique(kept.owner * width + kept.basket, return_inverse=True)
         return replace(kept, basket=place - np.searchsorted(baskets, kept.owner * width))
 
+    def followed_by(self, later: "Histories") -> "Histories":
+        """Each user's events with those of `later` after them, as further baskets; `later` has the same users and no earlier time."""
+        if len(later.item) == 0:
+            return self
+        added = np.diff(later.pointer)
+        at = np.repeat(self.pointer[1:], added)
+        numbered = replace(later, basket=later.basket + np.repeat(self.baskets, added))
+        joined = [np.insert(getattr(self, field.name), at, getattr(numbered, field.name)) for field in fields(self)[1:]]
+        return Histories(self.pointer + later.pointer, *joined)
+
     def _keep(self, mask: Array) -> "Histories":
         counts = np.bincount(self.owner[mask], minlength=self.n_users)
         return self._at(np.flatnonzero(mask), pointers(counts))
 
     def _at(self, positions: I64, pointer: I64) -> "Histories":
         return Histories(pointer, *(getattr(self, field.name)[positions] for field in fields(self)[1:]))
+
+
+def from_baskets(baskets: Ragged, time: int) -> Histories:
+    """One basket a user, none where the list is empty: each item once at one moment, without a store or a price."""
+    n = len(baskets.item)
+    unknown = np.full(n, np.nan, np.float32)
+    return Histories(
+        baskets.pointer,
+        baskets.item,
+        np.full(n, time, np.int64),
+        np.zeros(n, np.int64),
+        np.full(n, NO_ROW, np.int32),
+        np.ones(n, np.float32),
+        unknown,
+        unknown,
+    )
 
 
 def from_interactions(interactions: pl.DataFrame, users: IdMap, items: IdMap, stores: IdMap) -> Histories:

@@ -4,22 +4,26 @@ Evaluation, the service, the command line and the notebook of a reader all call 
 """
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 import polars as pl
 
 from cortex_rec import __version__
-from cortex_rec.arrays import F32, I32, I64, NO_ROW, Bool, Ragged, pointers
+from cortex_rec.arrays import F32, I32, I64, NO_ROW, Bool, Ragged
 from cortex_rec.embeddings.placed import Placed
 from cortex_rec.encoding import Encoded
-from cortex_rec.errors import ArtifactError, DataError, UnknownItem
+from cortex_rec.errors import ArtifactError, DataError, EventsUnavailable, UnknownItem
+from cortex_rec.events.overlay import Live
+from cortex_rec.events.protocol import EventStore, Line
 from cortex_rec.explanations import NOTHING, reasons
 from cortex_rec.features.assemble import assemble
-from cortex_rec.histories import Histories
+from cortex_rec.histories import from_baskets
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries, usual_store
 from cortex_rec.ranking.rankers import Calibrated
@@ -27,6 +31,10 @@ from cortex_rec.requests import Recommendation, Request, Slate
 from cortex_rec.reranking.exploration import explore
 from cortex_rec.retrieval.union import Candidates
 from cortex_rec.snapshot import Snapshot
+
+#: Part of `Slate.degraded` when the store of events fails.
+WITHOUT_EVENTS: Final = "events: their store does not answer, so what happened since the release does not count"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,13 +60,49 @@ class Ranked:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """Requests as the release understands them; entry `i` of each is of request `i`.
+
+    Parameters
+    ----------
+    queries
+        Their histories, with what was bought since the release, and `baskets` and `clicked` as one last basket that is not bought yet.
+    baskets
+        Distinct item rows, ascending: `Request.items` and what was carted in the user's last session; not recommended.
+    clicked
+        Distinct item rows, ascending, that were only looked at in the last session; they may be recommended.
+    hidden
+        Distinct item rows, ascending, that the user does not want to see; not recommended.
+    degraded
+        What could not be learned.
+    """
+
+    queries: Queries
+    baskets: Ragged
+    clicked: Ragged
+    hidden: Ragged
+    degraded: list[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
 class Recommender:
-    """A release in memory; `exploration` is the share of an answer's places that items without any purchase get at least."""
+    """A release in memory.
+
+    Parameters
+    ----------
+    data, snapshot, ranker
+        What the release is made of.
+    exploration
+        Share of an answer's places that items without any purchase get at least.
+    events
+        What users did since the release was made; an answer goes without where it fails, and says so.
+    """
 
     data: Encoded
     snapshot: Snapshot
     ranker: Calibrated
     exploration: float = 0.0
+    events: EventStore | None = None
 
     @classmethod
     def load(cls, release: Path) -> Self:
@@ -125,10 +169,9 @@ class Recommender:
         UnknownItem
             If a request names an item in its basket that the catalogue does not have.
         """
-        baskets = [self._rows_of(request.items) for request in requests]
-        queries = self.ask(requests, baskets)
-        ranked = self.rank(queries)
-        return [self._slate(i, request, baskets[i], queries, ranked) for i, request in enumerate(requests)]
+        asked = self.ask(requests)
+        ranked = self.rank(asked.queries)
+        return [self._slate(i, request, asked, ranked) for i, request in enumerate(requests)]
 
     def rank(self, queries: Queries) -> Ranked:
         """Retrieve, compute features, score and order; who has no history at all gets the popular items in their order."""
@@ -143,13 +186,49 @@ class Recommender:
             scores, probabilities = np.where(theirs, popularity, scores), np.where(theirs, np.float32(np.nan), probabilities)
         return _in_order(candidates, scores, probabilities).explored(self.snapshot.statistics.unsold, self.exploration)
 
-    def ask(self, requests: Sequence[Request], baskets: Sequence[I32]) -> Queries:
-        """Each request's history up to the snapshot's moment, with its basket as the latest purchase."""
+    def ask(self, requests: Sequence[Request]) -> Asked:
+        """Look requests up: each one's history up to the snapshot's moment, what happened since, and the basket as the latest purchase.
+
+        Raises
+        ------
+        UnknownItem
+            If a request names an item in its basket that the catalogue does not have.
+        """
+        as_of = self.snapshot.as_of
+        live, degraded = self._live(requests)
+        given = [self._rows_of(request.items) for request in requests]
+        baskets = Ragged.of([np.union1d(items, live.carted[i]) for i, items in enumerate(given)])
+        clicked = Ragged.of([np.setdiff1d(live.clicked[i], items) for i, items in enumerate(given)])
+        latest = Ragged.of([np.union1d(baskets[i], clicked[i]) for i in range(len(requests))])
         users = self.data.users.rows([request.user or "" for request in requests])
-        histories = with_baskets(self.data.histories.take(users).before(self.snapshot.as_of), baskets, self.snapshot.as_of - 1)
-        usual = usual_store(histories, self.snapshot.as_of)
+        known = self.data.histories.take(users).before(as_of)
+        histories = known.followed_by(live.bought).followed_by(from_baskets(latest, as_of - 1))
+        usual = usual_store(histories, as_of)
         named = self.data.stores.rows([request.store or "" for request in requests])
-        return Queries(histories, users, self.snapshot.as_of, np.where(named == NO_ROW, usual, named), len(self.data.items))
+        queries = Queries(histories, users, as_of, np.where(named == NO_ROW, usual, named), len(self.data.items))
+        return Asked(queries, baskets, clicked, live.hidden, degraded)
+
+    def _live(self, requests: Sequence[Request]) -> tuple[Live, list[tuple[str, ...]]]:
+        """What the users of requests did since the release, and for each request what could not be learned of it."""
+        users = [request.user for request in requests if request.user is not None]
+        found: list[list[Line]] = [[] for _ in users]
+        failed = False
+        if self.events is not None and users:
+            try:
+                found = self.events.of(users)
+            except EventsUnavailable as error:
+                failed = True
+                log.warning("Answering without live events: %s", error)
+        lines = iter(found)
+        by_request = [[] if request.user is None else next(lines) for request in requests]
+        live = Live.of(by_request, self.data.items, known_until=self._known_until, as_of=self.snapshot.as_of)
+        return live, [(WITHOUT_EVENTS,) if failed and request.user is not None else () for request in requests]
+
+    @cached_property
+    def _known_until(self) -> int:
+        """The time of the last purchase that the release knows."""
+        time = self.data.histories.time
+        return int(time[time < self.snapshot.as_of].max(initial=0))
 
     def _rows_of(self, items: Sequence[str]) -> I32:
         if not items:
@@ -162,49 +241,30 @@ class Recommender:
             )
         return np.unique(rows).astype(np.int32)
 
-    def _slate(self, i: int, request: Request, basket: I32, queries: Queries, ranked: Ranked) -> Slate:
+    def _slate(self, i: int, request: Request, asked: Asked, ranked: Ranked) -> Slate:
         own = slice(ranked.lists.pointer[i], ranked.lists.pointer[i + 1])
-        wanted = np.flatnonzero(~np.isin(ranked.lists.item[own], basket))[: request.n]
+        unwanted = np.union1d(asked.baskets[i], asked.hidden[i])
+        wanted = np.flatnonzero(~np.isin(ranked.lists.item[own], unwanted))[: request.n]
         items, scores, likely = ranked.lists.item[own][wanted], ranked.scores[own][wanted], ranked.probabilities[own][wanted]
-        why = reasons(i, items, queries, self.snapshot, self.data, basket)
+        why = reasons(i, items, asked.queries, self.snapshot, self.data, asked.baskets[i])
         external = self.data.items.external(items)
         titles = [self.data.catalogue.titles[item] for item in items]
         chances = [None if np.isnan(chance) else float(chance) for chance in likely]
         chosen = (Recommendation(*entry) for entry in zip(external, titles, map(float, scores), chances, why, strict=True))
-        return Slate(tuple(chosen), self._fallback(request, queries, i, basket))
+        return Slate(tuple(chosen), self._fallback(request, asked, i), asked.degraded[i])
 
-    def _fallback(self, request: Request, queries: Queries, i: int, basket: I32) -> str | None:
-        lines = int(queries.histories.pointer[i + 1] - queries.histories.pointer[i])
-        if queries.users[i] != NO_ROW and lines > len(basket):
+    def _fallback(self, request: Request, asked: Asked, i: int) -> str | None:
+        pointer = asked.queries.histories.pointer
+        in_hand = len(asked.baskets[i]) + len(asked.clicked[i])
+        if pointer[i + 1] - pointer[i] > in_hand:
             return None
         if request.user is None:
             who = "no user given"
-        elif queries.users[i] == NO_ROW:
+        elif asked.queries.users[i] == NO_ROW:
             who = f"user {request.user!r} is unknown to this release"
         else:
             who = f"no purchase of user {request.user!r} is known to this release"
-        return f"{who}: answered from the items in the basket" if request.items else f"{who}: answered with what is popular"
-
-
-def with_baskets(histories: Histories, baskets: Sequence[I32], time: int) -> Histories:
-    """Histories with one more basket at their end, where it is not empty; its lines have a quantity of one and no price."""
-    added = np.array([len(basket) for basket in baskets], np.int64)
-    if not added.any():
-        return histories
-    counts = np.diff(histories.pointer)
-    at = np.repeat(histories.pointer[1:], added)
-    n = int(added.sum())
-    unknown = np.full(n, np.nan, np.float32)
-    return Histories(
-        pointers(counts + added),
-        np.insert(histories.item, at, np.concatenate(list(baskets))),
-        np.insert(histories.time, at, time),
-        np.insert(histories.basket, at, np.repeat(histories.baskets, added)),
-        np.insert(histories.store, at, NO_ROW),
-        np.insert(histories.quantity, at, np.float32(1)),
-        np.insert(histories.price, at, unknown),
-        np.insert(histories.discount, at, unknown),
-    )
+        return f"{who}: answered from the items in the basket" if in_hand else f"{who}: answered with what is popular"
 
 
 def _in_order(candidates: Candidates, scores: F32, probabilities: F32) -> Ranked:

@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from purchases import bought, days, histories, ids, moment, table
 
-from cortex_rec.arrays import NO_ROW
-from cortex_rec.histories import Histories, from_interactions
-from cortex_rec.recommender import with_baskets
+from cortex_rec.arrays import NO_ROW, Ragged, vars_of
+from cortex_rec.histories import Histories, from_baskets, from_interactions
 
 FOUR = (bought("u1", "b", 3), bought("u0", "c", 2), bought("u0", "a", 1), bought("u0", "b", 2))
 
@@ -109,8 +108,8 @@ def test_a_later_basket_of_a_user_has_a_higher_number_and_none_is_skipped(events
 
 def test_a_basket_in_hand_is_the_latest_purchase_of_one_unit_without_a_price() -> None:
     whole = histories(*FOUR)
-    more = with_baskets(whole, [np.array([3, 1], np.int32), np.zeros(0, np.int32)], moment(9))
-    assert lines(more) == [(0, 0, 1), (0, 1, 2), (0, 2, 2), (0, 3, 9), (0, 1, 9), (1, 1, 3)]
+    more = whole.followed_by(from_baskets(Ragged.of([np.array([1, 3]), np.zeros(0)]), moment(9)))
+    assert lines(more) == [(0, 0, 1), (0, 1, 2), (0, 2, 2), (0, 1, 9), (0, 3, 9), (1, 1, 3)]
     assert more.basket.tolist() == [0, 1, 1, 2, 2, 0]
     assert more.quantity[3:5].tolist() == [1, 1]
     assert np.isnan(more.price[3:5]).all()
@@ -118,11 +117,21 @@ def test_a_basket_in_hand_is_the_latest_purchase_of_one_unit_without_a_price() -
 
 
 def test_a_basket_in_hand_of_someone_without_a_history_is_their_first() -> None:
-    more = with_baskets(histories(*FOUR).take(np.array([NO_ROW], np.int32)), [np.array([2], np.int32)], moment(9))
+    nobody = histories(*FOUR).take(np.array([NO_ROW], np.int32))
+    more = nobody.followed_by(from_baskets(Ragged.of([np.array([2])]), moment(9)))
     assert lines(more) == [(0, 2, 9)]
     assert more.basket.tolist() == [0]
 
 
 def test_empty_baskets_change_nothing() -> None:
     whole = histories(*FOUR)
-    assert with_baskets(whole, [np.zeros(0, np.int32)] * 2, moment(9)) is whole
+    assert whole.followed_by(from_baskets(Ragged.of([np.zeros(0)] * 2), moment(9))) is whole
+
+
+@given(EVENTS, st.integers(0, 6))
+def test_a_history_cut_in_two_is_whole_again_when_one_part_follows_the_other(events: list[tuple[int, int, int, int]], day: int) -> None:
+    whole = histories(*(bought(f"u{u}", "abcd"[i], d, f"{u}-{d}-{b}") for u, i, d, b in events), users=("u0", "u1", "u2", "u3"))
+    early, late = whole.before(moment(day)), whole.between(moment(day), moment(99))
+    again = early.followed_by(late.latest(99))  # numbers baskets anew
+    for name, array in vars_of(whole).items():
+        assert np.array_equal(getattr(again, name), array, equal_nan=True), name

@@ -57,7 +57,7 @@ def test_500_real_households_are_served_the_features_that_were_trained_on_bit_fo
     scores = ranker.score(trained.matrix)
     whole = matrix_of(data, fitted, ask(data.histories, everybody.astype(np.int32), window.start, len(data.items)))
     for i, user in enumerate(everybody):
-        queries = recommender.ask([Request(user=data.users.external([user])[0])], [np.zeros(0, np.int32)])
+        queries = recommender.ask([Request(user=data.users.external([user])[0])]).queries
         alone = matrix_of(data, fitted, queries)
         assert of_user(alone, 0) == of_user(whole, i), f"household {user}, in a batch"
         if user in place:

@@ -59,7 +59,7 @@ def test_a_public_function_takes_what_it_is_documented_to_take(name: str, parame
         ("cortex_rec.requests.Request", "user items store n filters rules explain trace why_not"),
         ("cortex_rec.requests.Recommendation", "item title score probability reasons"),
         ("cortex_rec.requests.Slate", "items fallback degraded widened trace"),
-        ("cortex_rec.recommender.Recommender", "data snapshot ranker exploration"),
+        ("cortex_rec.recommender.Recommender", "data snapshot ranker exploration events"),
         ("cortex_rec.dataset.Dataset", "interactions items users promotions campaigns coupons"),
         ("cortex_rec.retrieval.protocol.Evidence", "histories statistics catalogue promotions content as_of seed"),
         ("cortex_rec.queries.Queries", "histories users as_of store n_items"),

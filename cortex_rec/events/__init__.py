@@ -1,0 +1,1 @@
+"""Live events: what shoppers do between two releases, kept and taken into account."""
