@@ -15,7 +15,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export GX_ANALYTICS_ENABLED := false
 export BENTOML_DO_NOT_TRACK := True
 
-.PHONY: help demo test serve dashboard bench clean system-libraries
+.PHONY: help demo test serve dashboard bench clean system-libraries test-programs
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -32,7 +32,7 @@ demo: $(READY) | system-libraries ## install, train on the Complete Journey data
 	@echo "  .venv/bin/cortex-rec recommend 208    ten items for another household"
 	@echo "  .venv/bin/cortex-rec init my.csv      start with your own orders (docs/your-data.md)"
 
-test: $(READY) | system-libraries ## lint, types, import contracts and tests
+test: $(READY) | system-libraries test-programs ## lint, types, import contracts and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -86,4 +86,16 @@ system-libraries:
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libgomp1 >/dev/null; \
 	else \
 		echo "The OpenMP runtime libgomp.so.1 is missing: \`sudo apt-get install libgomp1\` (Debian, Ubuntu) or \`dnf install libgomp\`, then run make again." >&2; exit 1; \
+	fi
+
+# Programs that tests drive; each is named like its Debian package. A test whose program is missing is skipped and says so.
+TEST_PROGRAMS := chromium
+test-programs:
+	@missing=""; for program in $(TEST_PROGRAMS); do command -v "$$program" >/dev/null || missing="$$missing $$program"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing$$missing for the tests: about a minute."; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	else \
+		echo "Tests of$$missing will be skipped: install$$missing to run them (Debian, Ubuntu: \`sudo apt-get install$$missing\`)." >&2; \
 	fi
