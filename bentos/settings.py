@@ -1,0 +1,71 @@
+"""What the environment says of a service: every variable, its meaning and its default. `docs/serving.md` has the same table."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cortex_rec.errors import ConfigError
+from cortex_rec.releases import store
+
+PREFIX: Final = "CORTEX_REC_"
+
+
+class Settings(BaseModel):
+    """One field a variable: `watch_seconds` is `CORTEX_REC_WATCH_SECONDS`.
+
+    Parameters
+    ----------
+    releases
+        The folder of releases.
+    release
+        The id of the one to serve, which then is served whatever is promoted; or `latest`.
+    cache
+        The folder of what is made for this machine: the ranker's trees as machine code.
+    watch_seconds
+        How often to look for a newly promoted release and for new items.
+    queue
+        Questions that may wait; one more is refused with 503.
+    wait_seconds
+        How long one may wait; it is refused with 503 then.
+    keys, keys_file
+        API keys, one `name sha256 scopes` a line or after a semicolon; the file is read at start. None: whoever reaches the port may ask.
+    rate
+        Requests a second by one key, in bursts of a second's worth and ten at least; 0 is without end.
+    cors
+        Origins of pages elsewhere that may ask, by comma; none when empty.
+    log
+        Which requests get a line in the log: `all`, or only `faults` (status 400 and above).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    releases: Path = Path("releases")
+    release: str = store.LATEST
+    cache: Path = Path.home() / ".cache" / "cortex-rec"
+    watch_seconds: Annotated[float, Field(gt=0, le=3600)] = 1.0
+    queue: Annotated[int, Field(ge=1, le=10_000)] = 32
+    wait_seconds: Annotated[float, Field(gt=0, le=4)] = 1.0
+    keys: str = ""
+    keys_file: Path | None = None
+    rate: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    cors: str = ""
+    log: Annotated[str, Field(pattern="^(all|faults)$")] = "all"
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Self:
+        """Read the variables; one that is empty is as if absent.
+
+        Raises
+        ------
+        ConfigError
+            If a value cannot be used; the message names the variable.
+        """
+        given = {name: environment.get(PREFIX + name.upper()) for name in cls.model_fields}
+        try:
+            return cls.model_validate_strings({name: value for name, value in given.items() if value})
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            name = PREFIX + str(fault["loc"][0]).upper()
+            raise ConfigError(f"{name}={fault['input']}: {fault['msg']}. Set another value, or unset it.") from None
