@@ -11,11 +11,11 @@ import faiss
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from bentos import page
+from bentos import explorer
 from bentos.metrics import Measured, Metrics
 from bentos.models import LARGEST_BODY, Answer, Asked, Item, Json, Problem, Refused, Version
 from cortex_rec import __version__
@@ -25,11 +25,9 @@ from cortex_rec.releases.store import Release
 from cortex_rec.requests import Request, Slate
 
 ROUTES: Final = "POST /recommend, GET /api/recommend/{user_id}, /, /report, /catalogue.html, /version, /metrics, /livez, /readyz"
-#: A page may use what is in it and ask this service, and nothing else.
+#: A page of the release is whole in one file: it may use what is in it, and nothing else.
 PAGE_HEADERS: Final = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; connect-src 'self'; form-action 'self'"
-    ),
+    "Content-Security-Policy": ("default-src 'none'; style-src 'unsafe-inline'; img-src data:"),
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
@@ -49,7 +47,7 @@ def make_app(release: Release, recommender: Recommender) -> ASGIApp:
         as_of=f"{release.manifest.data.as_of:%Y-%m-%d}",
         git_commit=release.manifest.git_commit,
     )
-    start_page = page.render(release, example=recommender.data.users.external([0])[0])
+    start_page = explorer.render(release, recommender.data)
 
     async def answer(asked: Asked) -> Response:
         start = perf_counter()
@@ -68,9 +66,6 @@ def make_app(release: Release, recommender: Recommender) -> ASGIApp:
 
     async def recommend_to(http: HttpRequest) -> Response:
         return await answer(Asked.from_query(http.path_params["user_id"], http.query_params.multi_items()))
-
-    async def start(_: HttpRequest) -> Response:
-        return HTMLResponse(start_page, headers=PAGE_HEADERS)
 
     async def report(_: HttpRequest) -> Response:
         return FileResponse(release.path / "report" / "report.html", headers=PAGE_HEADERS)
@@ -91,7 +86,7 @@ def make_app(release: Release, recommender: Recommender) -> ASGIApp:
         Route("/recommend", recommend, methods=["POST"]),
         # `:path` for ids that hold a slash.
         Route("/api/recommend/{user_id:path}", recommend_to),
-        Route("/", start),
+        *explorer.routes(lambda: start_page),
         Route("/report", report),
         # Beside the report in the release's folder, too, so that its link leads there from either.
         Route("/catalogue.html", catalogue),
