@@ -34,6 +34,7 @@ const path = encodeURIComponent;
 export const useKey = key => sessionStorage.setItem("key", key);
 export const recommend = body => ask("recommend", body);
 export const popular = n => ask(`api/popular?n=${n}`);
+export const trending = n => ask(`api/trending?n=${n}`);
 export const similar = (item, n) => ask(`api/similar/${path(item)}?n=${n}`);
 export const item = id => ask(`api/items/${path(id)}`);
 export const items = text => ask(`api/items?q=${path(text)}&n=8`);

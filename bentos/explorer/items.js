@@ -38,8 +38,9 @@ async function one(page, id) {
 
 async function bestsellers(page) {
   const sold = h("section", {"aria-labelledby": "sold"}, h("h2", {id: "sold"}, "What sells most now"));
-  page.replaceChildren(h("header", {}, h("h1", {}, "Items")), sold);
-  await list(sold, () => api.popular(12), "Nothing was sold lately.");
+  const rising = h("section", {"aria-labelledby": "rising"}, h("h2", {id: "rising"}, "What sells more than before"));
+  page.replaceChildren(h("header", {}, h("h1", {}, "Items")), sold, rising);
+  await Promise.all([list(sold, () => api.popular(12), "Nothing was sold lately."), list(rising, () => api.trending(12), "Nothing rises.")]);
 }
 
 /** Items as links, or why there are none. */

@@ -1,6 +1,6 @@
 // From the address to a view.
 
-import {read} from "./address.js";
+import * as address from "./address.js";
 import {compare} from "./compare.js";
 import {day} from "./formats.js";
 import {items} from "./items.js";
@@ -12,12 +12,14 @@ const main = document.querySelector("#main"), view = document.querySelector("#vi
 let before = "";
 
 function show() {
-  const asked = read(), name = asked.view in VIEWS || asked.view === "about" ? asked.view : "shopper";
+  const asked = address.read(), name = asked.view in VIEWS || asked.view === "about" ? asked.view : "shopper";
   about.hidden = name !== "about";
   view.hidden = name === "about";
   for (const link of document.querySelectorAll("[data-view]")) {
     if (link.dataset.view === name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
+    // The shopper goes along from one view to the other.
+    if (asked.id && name !== "item" && ["shopper", "compare"].includes(link.dataset.view)) link.href = address.link(link.dataset.view, asked.id);
   }
   if (name === "about") document.title = "About · CORTEX-Rec";
   else VIEWS[name](view, asked, facts);

@@ -21,7 +21,8 @@ export function making({why, onWhy}) {
     if (!element.isConnected) narrow.removeEventListener("change", draw);
     if (!answer?.trace) return;
     const told = answer.trace.why_not;
-    drawing.replaceChildren(picture(answer.trace, answer.items.length, {upright: narrow.matches, item: told && {stage: told.stage, title: told.item}}));
+    drawing.replaceChildren(picture(answer.trace, answer.items.length, {upright: narrow.matches, item: told && {stage: told.stage, title: told.item}}),
+      h("figcaption", {}, inWords(answer.trace)));
   };
   // Whoever turns a phone gets the picture anew.
   narrow.addEventListener("change", draw);
@@ -48,10 +49,18 @@ export function making({why, onWhy}) {
   };
 }
 
+const some = counts => Object.entries(counts ?? {}).filter(([, many]) => many > 0);
+
+/** What was left out and moved, as a sentence under the picture. */
+function inWords({candidates, rules}) {
+  const out = some(candidates.filtered).map(([name, many]) => `${count(many)} ${CAUSES[name] ?? plain(name)}`);
+  const moved = rules.filter(rule => rule.moved > 0).map(({rule, moved}) => `${plain(rule)} moved ${count(moved)}`);
+  return [out.length && `Left out: ${out.join(", ")}.`, moved.length && `Rules: ${moved.join(", ")}.`].filter(Boolean).join(" ");
+}
+
 function numbers({candidates, ranked, rules, milliseconds: time}) {
   const rows = (entries, shown = count) => entries.map(([name, value]) => h("tr", {}, h("th", {scope: "row"}, name), h("td", {}, shown(value))));
   const part = (name, body) => body.length > 0 && h("table", {}, h("caption", {}, name), h("tbody", {}, body));
-  const some = counts => Object.entries(counts ?? {}).filter(([, many]) => many > 0);
   return h("div", {class: "numbers"},
     part("Found by", rows(some(candidates.by_retriever).map(([name, many]) => [plain(name), many]))),
     part("Left out", rows(some(candidates.filtered).map(([name, many]) => [CAUSES[name] ?? plain(name), many]))),

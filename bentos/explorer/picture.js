@@ -29,8 +29,8 @@ export function picture(trace, shown, {upright, item}) {
   const list = stages(trace, shown), retrievers = Object.entries(trace.candidates.by_retriever).filter(([, many]) => many > 0);
   const found = retrievers.reduce((sum, [, many]) => sum + many, 0);
   // `long` is the way from stage to stage, `wide` the way across, where items are counted.
-  const size = upright ? {long: 560, wide: 340, head: 0, start: 96, side: 78} : {long: 960, wide: 330, head: 64, start: 190, side: 40};
-  const room = size.wide - size.head - 16, line = 17;
+  const size = upright ? {long: 500, wide: 350, head: 68, start: 118, side: 24} : {long: 960, wide: 330, head: 64, start: 190, side: 40};
+  const room = size.wide - size.head - (upright ? 4 : 16), line = 17;
   // Each retriever has room for its name, however little it found; the others are drawn to what scale is left.
   const slot = (many, scale) => Math.max(many * scale + 4, line);
   let scale = room / Math.max(found, trace.candidates.total, 1);
@@ -73,7 +73,7 @@ export function picture(trace, shown, {upright, item}) {
       }
     }
     parts.push(s("rect", {class: `stage ${item?.stage === each.name ? "fell" : ""}`, "data-stage": each.name, rx: 2, ...box(at(place), low, THICK, high)}));
-    if (upright) parts.push(words(each.label, at(place) + 2, 0, "label", "start"), words(count(each.items), at(place) + 18, 0, "many", "start"));
+    if (upright) parts.push(words(each.label, at(place) + 4, 0, "label", "start"), words(count(each.items), at(place) + 21, 0, "many", "start"));
     else parts.push(words(each.label, at(place) + THICK / 2, 15, "label"), words(count(each.items), at(place) + THICK / 2, 35, "many"));
     if (each.time !== undefined && !upright) parts.push(words(milliseconds(each.time), at(place) + THICK / 2, 51, "time"));
   });

@@ -14,7 +14,8 @@ export function search({label, value = "", hint = "", find, choose, only = false
     id: unique("search"), type: "text", value, placeholder: hint, role: "combobox", autocomplete: "off", spellcheck: "false", maxlength: "200",
     "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": list,
   });
-  const box = h("ul", {id: list, role: "listbox", "aria-label": `${label}: suggestions`, hidden: true});
+  // Out of the way of Tab: a browser would stop at a list that scrolls, and it closes when the field is left.
+  const box = h("ul", {id: list, role: "listbox", tabindex: "-1", "aria-label": `${label}: suggestions`, hidden: true});
 
   const close = () => {
     clearTimeout(timer);
