@@ -49,7 +49,7 @@ async function list(section, ask, none) {
     const {items: found} = await ask();
     section.append(found.length ? h("ul", {class: "tiles"}, found.map(item => {
       const [head, rest] = split(item.title, item.item_id);
-      return h("li", {}, h("a", {href: address.link("item", item.item_id)}, h("b", {}, head), h("small", {}, [rest, item.item_id].filter(Boolean).join(" · "))));
+      return h("li", {}, h("a", {href: address.link("item", item.item_id)}, h("b", {}, head), rest && h("small", {}, rest), h("code", {}, item.item_id)));
     })) : note(none));
   } catch (error) {
     section.append(error.status === 404 ? note("This service does not tell.") : fault(error, keyed(error, () => list(section, ask, none))));
