@@ -9,13 +9,13 @@ export class Fault extends Error {
   }
 }
 
-async function ask(path, body, method = body ? "POST" : "GET") {
+async function ask(path, body) {
   const headers = body ? {"Content-Type": "application/json"} : {};
   const key = sessionStorage.getItem("key");
   if (key) headers.Authorization = `Bearer ${key}`;
   let response;
   try {
-    response = await fetch(path, {method, headers, body: body ? JSON.stringify(body) : undefined});
+    response = await fetch(path, {method: body ? "POST" : "GET", headers, body: body ? JSON.stringify(body) : undefined});
   } catch (error) {
     throw new Fault(0, "unreachable", `Is it still running? Start it again with \`cortex-rec serve\`, then reload this page. (${error.message})`);
   }
@@ -40,11 +40,15 @@ export const item = id => ask(`api/items/${path(id)}`);
 export const items = text => ask(`api/items?q=${path(text)}&n=8`);
 export const users = text => ask(`api/users?q=${path(text)}&n=8`);
 export const person = id => ask(`api/users/${path(id)}`);
-export const forget = id => ask(`api/users/${path(id)}`, undefined, "DELETE");
 
-/** Tell what a shopper did; the id is made here, so that a second try of the same event counts once. */
-export function feedback(kind, user, item, impression) {
-  // `crypto.randomUUID` is only there under https and on this machine.
-  const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, "0")).join("");
-  return ask("feedback", {events: [{event_id: id, kind, user_id: user, item_id: item, ...(impression && {impression_id: impression})}]});
+/** An id that nobody else makes; `crypto.randomUUID` is only there under https and on this machine. */
+const fresh = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, "0")).join("");
+
+// What is bought while this page is open is one basket.
+const basket = fresh();
+
+/** Tell what a shopper did with an item of an answer. */
+export function feedback(kind, user, item, answer) {
+  const event = {event_id: fresh(), kind, user_id: user, item_id: item, impression_id: answer.impression_id};
+  return ask("feedback", {events: [kind === "purchase" ? {...event, basket_id: basket} : event]});
 }

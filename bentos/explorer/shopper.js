@@ -11,6 +11,8 @@ import {making} from "./making.js";
 import {search} from "./search.js";
 import {Slate} from "./slate.js";
 
+// So many days of the history are seen at once.
+const DAYS = 3;
 const DONE = {purchase: "Bought", cart: "Added to the cart", hide: "Hidden for good"};
 
 export function shopper(view, {id, options}, facts) {
@@ -48,6 +50,8 @@ export function shopper(view, {id, options}, facts) {
       const told = await api.recommend(body);
       if (turn !== asked) return;
       answer = told;
+      // Another release may have been promoted since the page was loaded.
+      facts.release = document.querySelector("#release").textContent = told.release;
       trouble.replaceChildren(...told.degraded.map(text => note(`Not as good as it could be: ${text}`)), told.fallback ? note(told.fallback) : "");
       if (told.items.length === 0) trouble.append(note("Nothing passes these filters. Take one away."));
       said.textContent = `${count(told.items.length)} items in ${milliseconds(told.took_ms)}`
@@ -69,7 +73,7 @@ export function shopper(view, {id, options}, facts) {
   async function act(kind, item) {
     slate.busy(true);
     try {
-      await api.feedback(kind, user, item.item_id, answer.impression_id);
+      await api.feedback(kind, user, item.item_id, answer);
     } catch (error) {
       slate.busy(false);
       trouble.replaceChildren(fault(error, keyed(error, () => act(kind, item))));
@@ -98,10 +102,11 @@ export function shopper(view, {id, options}, facts) {
 function history({purchases, events}) {
   const live = events.length > 0 && [h("h2", {}, "Just now"), h("ul", {class: "events"}, events.map(event =>
     h("li", {}, h("span", {class: `kind ${event.kind}`}, event.kind), itemLink(event))))];
-  const days = Map.groupBy(purchases, line => line.time.slice(0, 10));
-  return [live, purchases.length > 0 && h("h2", {}, "Bought before"), [...days].map(([date, lines]) => [
+  const days = [...Map.groupBy(purchases, line => line.time.slice(0, 10))].map(([date, lines]) => h("div", {},
     h("h3", {}, h("time", {datetime: date}, day(date))), h("ul", {class: "lines"}, lines.map(line =>
-      h("li", {}, itemLink(line), line.quantity !== 1 && h("span", {class: "times"}, ` × ${count(line.quantity)}`))))])].flat(Infinity).filter(Boolean);
+      h("li", {}, itemLink(line), line.quantity !== 1 && h("span", {class: "times"}, ` × ${count(line.quantity)}`))))));
+  return [live, days.length > 0 && h("h2", {}, "Bought before"), days.slice(0, DAYS),
+    days.length > DAYS && h("details", {}, h("summary", {}, "Earlier"), days.slice(DAYS))].flat(Infinity).filter(Boolean);
 }
 
 const itemLink = line => h("a", {href: address.link("item", line.item_id), title: line.title}, split(line.title, line.item_id)[0]);
