@@ -46,7 +46,7 @@ export function compare(view, {id, options}, facts) {
       }));
       board.replaceChildren(...beside(left, right, Object.values(sides).map(name => known[name][0])));
     } catch (error) {
-      board.replaceChildren(fault(error, keyed(error, draw)));
+      board.replaceChildren(fault(error, keyed(error)));
     }
     board.setAttribute("aria-busy", "false");
   }
@@ -69,7 +69,7 @@ export function compare(view, {id, options}, facts) {
       h("a", {href: url, download: `${user}-${told.release}.json`}).click();
       setTimeout(() => URL.revokeObjectURL(url), 1000);
     } catch (error) {
-      wrong.replaceChildren(fault(error, keyed(error, save)));
+      wrong.replaceChildren(fault(error, keyed(error)));
     }
   };
   view.replaceChildren(h("div", {class: "compare"},

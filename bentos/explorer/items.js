@@ -32,7 +32,7 @@ async function one(page, id) {
     document.title = `${head} · CORTEX-Rec`;
     await list(near, () => api.similar(id, 12), "Nothing is like it.");
   } catch (error) {
-    page.replaceChildren(fault(error, keyed(error, () => one(page, id)), h("a", {href: address.link("item")}, "To all items")));
+    page.replaceChildren(fault(error, keyed(error), h("a", {href: address.link("item")}, "To all items")));
   }
 }
 
@@ -52,6 +52,6 @@ async function list(section, ask, none) {
       return h("li", {}, h("a", {href: address.link("item", item.item_id)}, h("b", {}, head), rest && h("small", {}, rest), h("code", {}, item.item_id)));
     })) : note(none));
   } catch (error) {
-    section.append(error.status === 404 ? note("This service does not tell.") : fault(error, keyed(error, () => list(section, ask, none))));
+    section.append(error.status === 404 ? note("This service does not tell.") : fault(error, keyed(error)));
   }
 }

@@ -3,9 +3,17 @@
 import * as api from "./api.js";
 import {h} from "./dom.js";
 
-export function keyed(error, again) {
-  if (error.status !== 401 && error.status !== 403) return null;
+/** Whether an error is that a key is missing, or may not do this. */
+export const needsKey = error => error.status === 401 || error.status === 403;
+
+/** The field, if a key is what an error asks for; once it is given, the whole view is shown anew. */
+export function keyed(error) {
+  if (!needsKey(error)) return null;
   const field = h("input", {type: "password", name: "key", autocomplete: "off", required: true});
-  return h("form", {class: "search", onsubmit: event => { event.preventDefault(); api.useKey(field.value.trim()); again(); }},
-    h("label", {}, "API key", field), h("button", {type: "submit"}, "Use it"));
+  const use = event => {
+    event.preventDefault();
+    api.useKey(field.value.trim());
+    dispatchEvent(new Event("hashchange"));
+  };
+  return h("form", {class: "search", onsubmit: use}, h("label", {}, "API key", field), h("button", {type: "submit"}, "Use it"));
 }

@@ -49,7 +49,7 @@ export function picture(trace, shown, {upright, item}) {
     s("text", {class: name, x: upright ? wide : long, y: upright ? long : wide, "text-anchor": anchor}, text);
 
   const parts = [], spread = retrievers.reduce((sum, [, many]) => sum + slot(many, scale), 0);
-  const foundHigh = tall(list[0].items), share = foundHigh / found;
+  const foundHigh = tall(list[0].items), share = foundHigh / Math.max(found, 1);
   let begin = middle - spread / 2, into = middle - foundHigh / 2;
   for (const [name, many] of retrievers) {
     const high = Math.max(many * scale, 1), from = begin + (slot(many, scale) - high) / 2;

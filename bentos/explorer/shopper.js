@@ -5,7 +5,7 @@ import * as api from "./api.js";
 import {controls} from "./controls.js";
 import {fault, h, note, say} from "./dom.js";
 import {count, day, milliseconds, split} from "./formats.js";
-import {keyed} from "./key.js";
+import {keyed, needsKey} from "./key.js";
 import {keepAnswer} from "./kept.js";
 import {making} from "./making.js";
 import {search} from "./search.js";
@@ -63,7 +63,7 @@ export function shopper(view, {id, options}, facts) {
       if (done) said.textContent = [done, moved].filter(Boolean).join(" ");
     } catch (error) {
       if (turn !== asked) return;
-      trouble.replaceChildren(fault(error, keyed(error, ask), h("button", {type: "button", onclick: () => ask()}, "Try again"),
+      trouble.replaceChildren(fault(error, keyed(error), h("button", {type: "button", onclick: () => ask()}, "Try again"),
         options.why && h("button", {type: "button", onclick: () => set({why: undefined})}, "Without the question about one item")));
     } finally {
       if (turn === asked) slate.busy(false);
@@ -76,7 +76,7 @@ export function shopper(view, {id, options}, facts) {
       await api.feedback(kind, user, item.item_id, answer);
     } catch (error) {
       slate.busy(false);
-      trouble.replaceChildren(fault(error, keyed(error, () => act(kind, item))));
+      trouble.replaceChildren(fault(error, keyed(error)));
       return;
     }
     await Promise.all([ask(`${DONE[kind]}: ${split(item.title, item.item_id)[0]}.`), remember()]);
@@ -90,7 +90,8 @@ export function shopper(view, {id, options}, facts) {
       past.replaceChildren(...history(person));
     } catch (error) {
       who.querySelector("#known").textContent = "";
-      past.replaceChildren(error.status === 404 ? note("This service does not tell histories.") : fault(error, keyed(error, remember)));
+      past.replaceChildren(error.status === 404 ? note("This service does not tell histories.")
+        : needsKey(error) ? note("The history needs the key, too.") : fault(error));
     }
   }
 
