@@ -1,7 +1,7 @@
 """What shoppers do while a release is served, and the seam of a store that keeps it."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol, get_args
 
@@ -12,6 +12,8 @@ KINDS: Final[tuple[str, ...]] = get_args(Kind)
 #: The last moment of the year 9999: what is later is milliseconds by mistake.
 _LATEST_TIME: Final = 253_402_300_799
 _LONGEST: Final = 200
+#: How many of a user's latest events of each kind an answer rests on: it takes as long for the busiest user as for any other.
+LIMITS: Final[Mapping[str, int]] = {"click": 100, "cart": 100, "purchase": 200, "hide": 1_000}
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,9 @@ class Event:
             _check_id(name, getattr(self, name), needed=name in ("event_id", "user", "item"))
         if type(self.time) is not int or not 0 <= self.time <= _LATEST_TIME:
             raise InvalidEvent(f"time: {self.time!r} is not a whole number of seconds since 1970. Milliseconds are to be divided by 1,000.")
-        if not (math.isfinite(self.quantity) and self.quantity > 0):
+        if not (_is_number(self.quantity) and self.quantity > 0):
             raise InvalidEvent(f"quantity: {self.quantity!r} is not a number above 0. Leave out what was given back.")
-        if self.price is not None and not (math.isfinite(self.price) and self.price >= 0):
+        if not (self.price is None or (_is_number(self.price) and self.price >= 0)):
             raise InvalidEvent(f"price: {self.price!r} is not a number of at least 0. Leave it out where it is unknown.")
 
 
@@ -89,7 +91,7 @@ class EventStore(Protocol):
         ...
 
     def of(self, users: Sequence[str]) -> list[list[Line]]:
-        """For each user, oldest first, the latest clicks, carts and purchases, so many of each, and the latest hides, so many more.
+        """For each user, oldest first, the latest clicks, carts, purchases and hides, of each kind as many as the store's limit.
 
         Events of one second are in the order in which they arrived.
         """
@@ -112,7 +114,12 @@ class EventStore(Protocol):
         ...
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 def _check_id(name: str, value: object, *, needed: bool) -> None:
     if not isinstance(value, str) or len(value) > _LONGEST or (needed and not value):
-        least = "1" if needed else "0"
-        raise InvalidEvent(f"{name}: {str(value)[:80]!r} is not a text of {least} to {_LONGEST} characters.")
+        raise InvalidEvent(f"{name}: {str(value)[:80]!r} is not a text of {1 if needed else 0} to {_LONGEST} characters.")
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise InvalidEvent(f"{name}: {value!r} has half of a character, which UTF-8 cannot hold.")
