@@ -88,14 +88,15 @@ system-libraries:
 		echo "The OpenMP runtime libgomp.so.1 is missing: \`sudo apt-get install libgomp1\` (Debian, Ubuntu) or \`dnf install libgomp\`, then run make again." >&2; exit 1; \
 	fi
 
-# Programs that tests drive; each is named like its Debian package. A test whose program is missing is skipped and says so.
-TEST_PROGRAMS := chromium
+# Programs that tests drive, and their Debian packages. Redis' tools hold its server, too, under this name; unlike its own package they
+# start no service.
+TEST_PROGRAMS := chromium:chromium redis-check-rdb:redis-tools
 test-programs:
-	@missing=""; for program in $(TEST_PROGRAMS); do command -v "$$program" >/dev/null || missing="$$missing $$program"; done; \
+	@missing=""; for program in $(TEST_PROGRAMS); do command -v "$${program%%:*}" >/dev/null || missing="$$missing $${program##*:}"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "Installing$$missing for the tests: about a minute."; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	else \
-		echo "Tests of$$missing will be skipped: install$$missing to run them (Debian, Ubuntu: \`sudo apt-get install$$missing\`)." >&2; \
+		echo "Tests that need$$missing will be skipped or fail: install$$missing to run them (Debian, Ubuntu: \`sudo apt-get install$$missing\`)." >&2; \
 	fi
