@@ -57,6 +57,27 @@ class ItemFacts(Answered):
     release: str
 
 
+class FoundItem(Answered):
+    """An item that was looked up."""
+
+    item_id: str
+    title: str
+
+
+class FoundItems(Answered):
+    """Items that match, the best sold first, and how many there are in all."""
+
+    items: tuple[FoundItem, ...]
+    total: int
+
+
+class Added(Answered):
+    """An item that can be recommended now, until a release has it: put it into your items table too."""
+
+    item_id: str
+    release: str
+
+
 class Users(Answered):
     """Ids that match, in their order, and how many there are in all."""
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json, to_json
 
 from bentos.problems import Refused, of_fault, unknown_field
 
@@ -27,8 +28,17 @@ class Asked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
-    def from_body(cls, body: bytes) -> Self:
-        """Read a JSON body; raises `Refused`."""
+    def from_body(cls, body: bytes, path: Mapping[str, str]) -> Self:
+        """Read a JSON body, and with it what the path says; raises `Refused`."""
+        try:
+            if path:
+                whole = from_json(body)
+                if isinstance(whole, dict):
+                    for name in path.keys() & whole.keys():
+                        raise unknown_field(name, [known for known in cls.model_fields if known not in path])
+                    body = to_json(whole | dict(path))
+        except ValueError:
+            pass  # what is wrong with it is told below, by the model
         try:
             return cls.model_validate_json(body, strict=True)
         except ValidationError as error:
@@ -47,6 +57,10 @@ class Asked(BaseModel):
             return cls.model_validate_strings({**dict(query), **path})
         except ValidationError as error:
             raise of_fault(error, cls) from None
+
+
+class Nothing(Asked):
+    """A question without parameters."""
 
 
 class Filters(Asked):
@@ -151,11 +165,19 @@ class OneItem(Asked):
     item_id: Id
 
 
+class SearchItems(Asked):
+    """Items whose titles hold all words of a text, or whose id it is."""
+
+    q: Annotated[str, Field(max_length=200)] = ""
+    n: N = 10
+
+
 class NewItem(Asked):
     """A new product: what it is called, what is said of it, how it looks, what it is."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Oat milk 1 l", "attributes": {"department": "GROCERY"}}]})
 
+    item_id: Id
     title: Annotated[str, Field(max_length=500, examples=["Oat milk 1 l"])] = ""
     description: Annotated[str, Field(max_length=10_000)] = ""
     image: Annotated[str | None, Field(max_length=6 * 2**20, description="A picture (PNG, JPEG, WebP, GIF) in base64.")] = None

@@ -6,7 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bentos.models import Json, Problem
+from bentos.answered import Json
+from bentos.problems import Problem
 from cortex_rec.errors import CortexRecError
 
 log = logging.getLogger("bentoml.cortex_rec")

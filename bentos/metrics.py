@@ -1,66 +1,76 @@
 """What the service counts, in Prometheus text; labels are route templates, never raw paths, so their number is bounded."""
 
-from time import perf_counter
-from typing import Final
+from collections import Counter as Count
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disable_created_metrics, generate_latest
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics, generate_latest
 
 from cortex_rec import __version__
+from cortex_rec.events.protocol import KINDS, Event
 from cortex_rec.releases.store import Release
+from cortex_rec.requests import Request, Slate
 
-#: Label of a request that no route matches.
-NO_ROUTE: Final = "(none)"
+if TYPE_CHECKING:
+    from bentos.desk import Desk
+
 BUCKETS: Final = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.5)
+BASES: Final = ("personal", "basket", "popular")
 
 
 class Metrics:
     """Counters of one running service."""
 
-    def __init__(self, release: Release) -> None:
+    def __init__(self) -> None:
         self.registry = CollectorRegistry()
         disable_created_metrics()  # type: ignore[no-untyped-call]
         by = ("route", "status")
-        self.requests = Counter("cortex_rec_requests", "Requests by route and status.", by, registry=self.registry)
-        self.seconds = Histogram("cortex_rec_request_seconds", "Time to the answer's end.", by, registry=self.registry, buckets=BUCKETS)
-        self.answers = Counter("cortex_rec_answers", "Answers by what they rest on.", ("basis",), registry=self.registry)
-        for basis in ("personal", "basket", "popular"):
-            self.answers.labels(basis)
-        info = Info("cortex_rec_release", "The loaded release.", registry=self.registry)
-        manifest = release.manifest
-        info.info({"release": release.id, "name": manifest.name, "as_of": f"{manifest.data.as_of:%Y-%m-%d}", "library": __version__})
+        self._requests = Counter("cortex_rec_requests", "Requests by route and status.", by, registry=self.registry)
+        self._seconds = Histogram("cortex_rec_request_seconds", "Time to the answer's end.", by, registry=self.registry, buckets=BUCKETS)
+        self._answers = Counter("cortex_rec_answers", "Answers by what they rest on.", ("basis",), registry=self.registry)
+        for basis in BASES:
+            self._answers.labels(basis)
+        self._degraded = Counter("cortex_rec_degraded", "Answers that went without something, by what.", ("part",), registry=self.registry)
+        self._widened = Counter("cortex_rec_widened", "Answers for which retrieval looked further.", registry=self.registry)
+        self._events = Counter(
+            "cortex_rec_events", "Events that came, by kind; some may have been sent before.", ("kind",), registry=self.registry
+        )
+        for kind in KINDS:
+            self._events.labels(kind)
+        self._repeated = Counter("cortex_rec_events_repeated", "Events that had been sent before.", registry=self.registry)
+        self._waiting = Gauge("cortex_rec_waiting", "Questions that wait for their turn.", registry=self.registry)
+        self._swaps = Gauge("cortex_rec_swaps", "Releases taken up while running, and refused.", ("result",), registry=self.registry)
+        self._release = Info("cortex_rec_release", "The release that answers.", registry=self.registry)
 
-    def text(self) -> bytes:
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """One request has been answered."""
+        self._requests.labels(route, str(status)).inc()
+        self._seconds.labels(route, str(status)).observe(seconds)
+
+    def answered(self, request: Request, slate: Slate) -> None:
+        """One question for recommendations has been answered."""
+        self._answers.labels("personal" if slate.fallback is None else "basket" if request.items else "popular").inc()
+        for part in slate.degraded:
+            # What stands before the colon is the part's name; what follows may tell more than a label should.
+            self._degraded.labels(part.partition(":")[0]).inc()
+        if slate.widened:
+            self._widened.inc()
+
+    def events(self, given: Sequence[Event], accepted: int) -> None:
+        """Events came, so many of which were new."""
+        self._repeated.inc(len(given) - accepted)
+        for kind, n in Count(event.kind for event in given).items():
+            self._events.labels(kind).inc(n)
+
+    def text(self, desk: "Desk") -> bytes:
         """All of it in the exposition format."""
+        self._waiting.set(desk.kernel.waiting)
+        for result, n in desk.current.swaps.items():
+            self._swaps.labels(result).set(n)
+        self._release.info(_told(desk.current.loaded.release))
         return generate_latest(self.registry)
 
 
-class Measured:
-    """Counts and times every request of the app inside."""
-
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self.app = app
-        self.metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on; the inner router leaves the matched route in `scope`."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        start, status = perf_counter(), 500
-
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        # BentoML's own router has left its mount there.
-        scope.pop("route", None)
-        try:
-            await self.app(scope, receive, noted)
-        finally:
-            route = scope.get("route")
-            labels = (NO_ROUTE if route is None else route.path.replace(":path", ""), str(status))
-            self.metrics.requests.labels(*labels).inc()
-            self.metrics.seconds.labels(*labels).observe(perf_counter() - start)
+def _told(release: Release) -> dict[str, str]:
+    manifest = release.manifest
+    return {"release": release.id, "name": manifest.name, "as_of": f"{manifest.data.as_of:%Y-%m-%d}", "library": __version__}

@@ -35,6 +35,8 @@ class Settings(BaseModel):
         Requests a second by one key, in bursts of a second's worth and ten at least; 0 is without end.
     cors
         Origins of pages elsewhere that may ask, by comma; none when empty.
+    events
+        Where live events are kept: a file for SQLite, or a `redis://` address; `events.sqlite` beside the releases when empty.
     log
         Which requests get a line in the log: `all`, or only `faults` (status 400 and above).
     """
@@ -51,6 +53,7 @@ class Settings(BaseModel):
     keys_file: Path | None = None
     rate: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     cors: str = ""
+    events: str = ""
     log: Annotated[str, Field(pattern="^(all|faults)$")] = "all"
 
     @classmethod

@@ -25,6 +25,7 @@ class IdMap:
     """
 
     def __init__(self, ids: pl.Series) -> None:
+        self._unfound: frozenset[str] = frozenset()
         if ids.dtype != pl.String or ids.null_count() or ids.n_unique() != len(ids):
             raise ArtifactError(f"an id map needs unique, non-null text ids; got {ids.dtype} with {ids.n_unique()} unique of {len(ids)}.")
         self.ids = ids.rename("id").rechunk()
@@ -39,7 +40,7 @@ class IdMap:
 
     @cached_property
     def _row_of(self) -> dict[str, int]:
-        return {value: row for row, value in enumerate(self.ids.to_list())}
+        return {value: row for row, value in enumerate(self.ids.to_list()) if value not in self._unfound}
 
     def row(self, external: str) -> int:
         """The row of one id, -1 when it is unknown."""
@@ -52,7 +53,10 @@ class IdMap:
         column = externals if isinstance(externals, pl.Series) else pl.Series(list(externals), dtype=pl.String)
         table = pl.DataFrame({"id": self.ids, "row": np.arange(len(self.ids), dtype=np.int32)})
         found = column.cast(pl.String).rename("id").to_frame().join(table, on="id", how="left", maintain_order="left")
-        return found["row"].fill_null(NO_ROW).to_numpy().astype(np.int32)
+        rows = found["row"].fill_null(NO_ROW).to_numpy().astype(np.int32)
+        if self._unfound:
+            rows[column.cast(pl.String).is_in(list(self._unfound)).fill_null(False).to_numpy()] = NO_ROW
+        return rows
 
     def external(self, rows: Sequence[int] | I32) -> list[str]:
         """The ids of rows, in their order."""
@@ -62,6 +66,12 @@ class IdMap:
     def extended(self, externals: pl.Series) -> "IdMap":
         """The same rows, and further ones for ids that are not there yet."""
         return IdMap(pl.concat([self.ids, externals.cast(pl.String).rename("id")]))
+
+    def without(self, externals: Iterable[str]) -> "IdMap":
+        """The same rows, some of which no id leads to any more: whoever asks for one of `externals` is told that it is unknown."""
+        ids = IdMap(self.ids)
+        ids._unfound = frozenset(externals)
+        return ids
 
     def save(self, path: Path) -> None:
         self.ids.to_frame().write_parquet(path, statistics=False)

@@ -9,9 +9,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
+from starlette.types import ASGIApp
+
+from bentos.api import make_app
+from bentos.current import Current
+from bentos.desk import Desk
+from bentos.encoder import Encoder
+from bentos.guard import keys_of
+from bentos.kernel import Kernel
+from bentos.metrics import Metrics
+from bentos.settings import Settings
+from cortex_rec import events
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 60
@@ -96,3 +108,12 @@ def refused(releases: Path, folder: Path) -> str:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "listening" not in done.stdout + done.stderr
     return done.stdout + done.stderr
+
+
+def app_of(releases: Path, folder: Path, **settings: Any) -> ASGIApp:
+    """The API in this process, without BentoML before it; settings as in `bentos.settings`, events in `folder`."""
+    given = {"releases": releases, "cache": releases.parent / "compiled", "events": str(folder / "events.sqlite"), **settings}
+    chosen = Settings(**given)
+    store = events.open(chosen.events)
+    desk = Desk(chosen, Current(chosen, store), Kernel(queue=chosen.queue, wait_seconds=chosen.wait_seconds), store, Encoder(), Metrics())
+    return make_app(desk, keys_of(chosen))

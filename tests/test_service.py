@@ -68,7 +68,7 @@ def test_many_at_once_get_what_each_gets_alone(served: Served, library: Recommen
 
 def test_an_answer_names_its_release_and_has_an_impression_of_its_own(served: Served, release: Release) -> None:
     answers = [served.client.get("/api/recommend/h001").json() for _ in range(5)]
-    assert set(answers[0]) == {"items", "release", "impression_id", "took_ms", "fallback"}
+    assert set(answers[0]) == {"items", "release", "impression_id", "took_ms", "fallback", "degraded", "widened", "trace"}
     assert {answer["release"] for answer in answers} == {release.id}
     assert len({answer["impression_id"] for answer in answers}) == 5
     assert all(0 < answer["took_ms"] < 10_000 for answer in answers)
@@ -95,19 +95,19 @@ BODIES = [
     (b'{"n": NaN}', 422, "invalid_field", "`n`: expected a whole number from 1 to 100", "got nan."),
     (b'"h001"', 422, "not_an_object", "not an object", '{"user_id": "208", "n": 10}'),
     (b'{"user": "h001"}', 422, "unknown_field", "`user` is not a known field", "Did you mean `user_id`?"),
-    (b'{"zzz": 1}', 422, "unknown_field", "`zzz` is not a known field", "Known: user_id, items, store_id, n."),
+    (b'{"zzz": 1}', 422, "unknown_field", "`zzz` is not a known field", "Known: user_id, items, store_id, n, filters, rules,"),
     (b'{"n": 0}', 422, "invalid_field", "`n`: expected a whole number from 1 to 100", "got 0."),
     (b'{"n": 101}', 422, "invalid_field", "`n`: expected a whole number from 1 to 100", "got 101."),
     (b'{"n": 2.5}', 422, "invalid_field", "`n`: expected a whole number from 1 to 100", "got 2.5."),
     (b'{"n": "10"}', 422, "invalid_field", "`n`: expected a whole number from 1 to 100", "got '10'."),
     (b'{"n": true}', 422, "invalid_field", "`n`: expected a whole number from 1 to 100", "got True."),
-    (b'{"user_id": 208}', 422, "invalid_field", "`user_id`: expected an id as text", "got 208."),
-    (b'{"user_id": ""}', 422, "invalid_field", "`user_id`: expected an id as text", "got ''."),
-    (b'{"items": "i001"}', 422, "invalid_field", "`items`: expected a list of at most 500 item ids", "got 'i001'."),
-    (b'{"items": ["i001", 7]}', 422, "invalid_field", "`items`[1]: expected an id as text", "got 7."),
-    (b'{"items": ["i001", "i999"]}', 422, "unknown_item", "`items`: item 'i999' is not in the catalogue", "Leave it out"),
-    (json.dumps({"items": ["i001"] * 501}).encode(), 422, "invalid_field", "`items`: expected a list of at most 500 item ids", "got ["),
-    (b'{"user_id": "' + b"x" * 300_000 + b'"}', 413, "too_large", "The body has more than 256 KiB", "Send fewer `items`"),
+    (b'{"user_id": 208}', 422, "invalid_field", "`user_id`: expected text of 1 to 200 characters", "got 208."),
+    (b'{"user_id": ""}', 422, "invalid_field", "`user_id`: expected text of 1 to 200 characters", "got ''."),
+    (b'{"items": "i001"}', 422, "invalid_field", "`items`: expected a list of at most 500", "got 'i001'."),
+    (b'{"items": ["i001", 7]}', 422, "invalid_field", "`items[1]`: expected text of 1 to 200 characters", "got 7."),
+    (b'{"items": ["i001", "i999"]}', 422, "unknown_item", "item 'i999' is not in the catalogue", "Leave it out"),
+    (json.dumps({"items": ["i001"] * 501}).encode(), 422, "invalid_field", "`items`: expected a list of at most 500", "got ["),
+    (b'{"user_id": "' + b"x" * 300_000 + b'"}', 413, "too_large", "The body has more than 256 KiB", "Send less at once"),
 ]
 
 
@@ -128,8 +128,8 @@ def test_a_bad_body_is_refused_with_the_field_and_the_way_out(
         ("n=ten", "`n`: expected a whole number from 1 to 100, got 'ten'."),
         ("n=0", "`n`: expected a whole number from 1 to 100, got '0'."),
         ("n=1&n=2", "`n` is given more than once. Give it once."),
-        ("store=s1", "`store` is not a known field. Did you mean `store_id`? Known: n, store_id."),
-        ("items=i001", "`items` is not a known field. Leave it out. Known: n, store_id."),
+        ("store=s1", "`store` is not a known field. Did you mean `store_id`? Known: store_id, n."),
+        ("items=i001", "`items` is not a known field. Leave it out. Known: store_id, n."),
     ],
 )
 def test_a_bad_query_is_refused_with_the_field_and_the_way_out(served: Served, query: str, detail: str) -> None:
@@ -145,7 +145,7 @@ def test_a_wrong_path_or_method_is_told_what_there_is(served: Served) -> None:
         (served.client.post("/api/recommend/h001"), 405, "wrong_method"),
     ):
         assert (response.status_code, response.json()["error"]) == (status, error)
-        assert "POST /recommend, GET /api/recommend/{user_id}" in response.json()["detail"]
+        assert "POST /recommend/batch, GET /api/recommend/{user_id}" in response.json()["detail"]
 
 
 def test_a_bad_request_leaves_no_traceback_in_the_log(served: Served) -> None:

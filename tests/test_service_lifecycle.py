@@ -7,14 +7,13 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from serving import command, own_command, serving
+from serving import app_of, command, own_command, serving
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
-from bentos.api import make_app
 from bentos.door import Door
 from cortex_rec.errors import ArtifactError
 from cortex_rec.recommender import Recommender
@@ -58,11 +57,11 @@ def test_a_release_that_breaks_between_the_check_and_the_load_is_never_ready() -
     assert (answer.status_code, answer.json()["detail"]) == (503, "The release cannot be loaded: statistics.safetensors is missing.")
 
 
-def test_a_defect_is_answered_as_one_and_counted(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_is_answered_as_one_and_counted(release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def breaks(self: Recommender, requests: list[Request]) -> list[Slate]:
         raise RuntimeError("secret of the inside")
 
-    app = make_app(release, Recommender.load(release.path))
+    app = app_of(release.path.parent, tmp_path)
     monkeypatch.setattr(Recommender, "recommend", breaks)
     client = TestClient(app, raise_server_exceptions=False)
     answer = client.get("/api/recommend/h001")

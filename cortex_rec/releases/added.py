@@ -66,6 +66,15 @@ def read(root: Path) -> pl.DataFrame:
     return table
 
 
+def version(root: Path) -> tuple[int, ...] | None:
+    """Something that is another one whenever the table is another one; None before anything was added."""
+    try:
+        found = (root / ADDED / _TABLE).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def add(root: Path, items: pl.DataFrame) -> None:
     """Keep further items.
 
@@ -85,6 +94,27 @@ def add(root: Path, items: pl.DataFrame) -> None:
         before = read(root)
         check_new(items, IdMap(before[columns.ITEM]))
         _write(root, pl.concat([before, items], how="diagonal"))
+
+
+def put(root: Path, items: pl.DataFrame) -> None:
+    """Keep items in place of what was added under their ids before, if anything was.
+
+    Parameters
+    ----------
+    items
+        As of `read`.
+
+    Raises
+    ------
+    DataError
+        If an id is missing or twice there.
+    ArtifactError
+        If the table is damaged or cannot be written; then it is as it was.
+    """
+    with _alone(root):
+        others = read(root).filter(~pl.col(columns.ITEM).is_in(items[columns.ITEM].implode()))
+        check_new(items, IdMap(others[columns.ITEM]))
+        _write(root, pl.concat([others, items], how="diagonal"))
 
 
 def remove(root: Path, item: str) -> None:

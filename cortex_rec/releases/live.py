@@ -31,15 +31,33 @@ def load(release: Release) -> Recommender:
     ArtifactError
         As of `Recommender.load`, and if the table of added items is damaged.
     """
-    recommender, items = Recommender.load(release.path), added.read(release.path.parent)
-    if items.is_empty():
-        return recommender
-    fusion = Fusion.load(release.path / "fusion")
+    if added.version(release.path.parent) is None:
+        return Recommender.load(release.path)
+    return with_added(Recommender.load(release.path), Fusion.load(release.path / "fusion"), release)
+
+
+def with_added(recommender: Recommender, fusion: Fusion, release: Release) -> Recommender:
+    """The recommender of a release with what was added beside it up to now, as far as it is `LIVE`.
+
+    Parameters
+    ----------
+    recommender
+        As of `Recommender.load`: without anything added.
+    fusion
+        The release's.
+
+    Raises
+    ------
+    ArtifactError
+        If the table of added items is damaged.
+    """
+    items = added.read(release.path.parent)
     state = states(items, recommender.data.items, fusion, release)
     outdated = items.filter(state == OUTDATED)[columns.ITEM].to_list()
     if outdated:
         _LOG.warning("Added items %s are left out: %s", outdated, OUTDATED)
-    return widened(recommender, fusion, items.filter(state == LIVE))
+    chosen = items.filter(state == LIVE)
+    return recommender if chosen.is_empty() else widened(recommender, fusion, chosen)
 
 
 def widened(recommender: Recommender, fusion: Fusion, items: pl.DataFrame) -> Recommender:

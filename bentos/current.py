@@ -1,0 +1,162 @@
+"""The release that is served: loaded beside the one before, warmed, then put in its place at once."""
+
+import gc
+import logging
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from bentos import explorer
+from bentos.settings import Settings
+from cortex_rec.embeddings.fusion import Fusion
+from cortex_rec.errors import ArtifactError, CortexRecError
+from cortex_rec.events.protocol import EventStore
+from cortex_rec.recommender import Recommender
+from cortex_rec.releases import added, forgotten, live, store
+from cortex_rec.releases.store import Release
+from cortex_rec.requests import Request
+from cortex_rec.titles import Titles
+
+_LOG: Final = logging.getLogger("bentoml.cortex_rec")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One release in memory; an answer takes everything from one of these, so that it never mixes two.
+
+    Parameters
+    ----------
+    plain
+        The recommender as released.
+    recommender
+        The same with the items that were added and without the users who were forgotten since.
+    beside
+        Which additions and which forgotten users `recommender` knows.
+    """
+
+    release: Release
+    plain: Recommender
+    fusion: Fusion
+    recommender: Recommender
+    titles: Titles
+    page: str
+    beside: tuple[Any, ...]
+
+
+class Current:
+    """What is served now, and the thread that looks for something newer.
+
+    Parameters
+    ----------
+    settings
+        Where the releases are, and which one to serve.
+    events
+        The store of live events.
+    """
+
+    def __init__(self, settings: Settings, events: EventStore | None) -> None:
+        self._settings, self._events = settings, events
+        # One change at a time: the thread that watches and a request that has just changed something.
+        self._changing = threading.Lock()
+        self._refused: str | None = None
+        self.swaps = {"swapped": 0, "refused": 0}
+        self.loaded = self._load(store.open_release(settings.releases, settings.release))
+
+    def watch(self) -> threading.Thread:
+        """Begin to look for a newly promoted release, for added items and for forgotten users."""
+        watcher = threading.Thread(target=self._watch, name="watch", daemon=True)
+        watcher.start()
+        return watcher
+
+    def refresh(self) -> None:
+        """Take up whatever has changed; gives when it is served. A release that cannot be served is refused, and named in the log once.
+
+        Raises
+        ------
+        ArtifactError
+            If what lies beside the releases (added items, forgotten users) cannot be read; what was served stays.
+        """
+        with self._changing:
+            self._take_release()
+            if self.loaded.beside != _beside(self._settings.releases):
+                self.loaded = self._with_beside(self.loaded)
+
+    def _take_release(self) -> None:
+        if self._settings.release != store.LATEST:
+            return
+        wanted = store.latest_id(self._settings.releases)
+        if wanted in (None, self._refused, self.loaded.release.id):
+            return
+        try:
+            loaded = self._load(store.open_release(self._settings.releases))
+        except (CortexRecError, OSError) as error:
+            self._refused = wanted
+            self.swaps["refused"] += 1
+            _LOG.error("Release %s cannot be served, %s stays: %s", wanted, self.loaded.release.id, error)
+            return
+        before, self.loaded, self._refused = self.loaded.release.id, loaded, None
+        self.swaps["swapped"] += 1
+        _settle()
+        _LOG.info("Serving release %s in place of %s", loaded.release.id, before)
+
+    def _load(self, release: Release) -> Loaded:
+        plain = replace(_quick(Recommender.load(release.path), self._settings.cache), events=self._events)
+        loaded = Loaded(
+            release, plain, Fusion.load(release.path / "fusion"), plain, _titles(plain), explorer.render(release, plain.data), ()
+        )
+        loaded = self._with_beside(loaded)
+        # The first requests find everything warm.
+        loaded.recommender.recommend([Request(loaded.recommender.data.users.external([0])[0]), Request()])
+        return loaded
+
+    def _with_beside(self, loaded: Loaded) -> Loaded:
+        # Looked at before it is read: what changes meanwhile is found at the next look.
+        beside = _beside(self._settings.releases)
+        recommender = live.with_added(loaded.plain, loaded.fusion, loaded.release)
+        gone = forgotten.read(self._settings.releases)
+        if gone:
+            recommender = replace(recommender, data=replace(recommender.data, users=recommender.data.users.without(gone)))
+        return replace(loaded, recommender=recommender, titles=_titles(recommender), beside=beside)
+
+    def _watch(self) -> None:
+        told = ""
+        pause = threading.Event()
+        while not pause.wait(self._settings.watch_seconds):
+            try:
+                self.refresh()
+                told = ""
+            except CortexRecError as error:
+                if str(error) != told:
+                    told = str(error)
+                    _LOG.error("What changed beside the releases is not taken up: %s", error)
+
+
+def _beside(releases: Path) -> tuple[Any, ...]:
+    return added.version(releases), forgotten.version(releases)
+
+
+def _titles(recommender: Recommender) -> Titles:
+    return Titles.of(recommender.data, recommender.snapshot.statistics.lines[:, 1].astype(np.int64))
+
+
+def _quick(recommender: Recommender, cache: Path) -> Recommender:
+    """With compiled trees, the same bits; as it is where their code cannot be kept."""
+    try:
+        return recommender.compiled(cache)
+    except (OSError, ArtifactError) as error:
+        _LOG.warning(
+            "Scoring takes several times longer: %s cannot hold compiled trees (%s). Set CORTEX_REC_CACHE to a folder that can.",
+            cache,
+            error,
+        )
+        return recommender
+
+
+def _settle() -> None:
+    """What is loaded stays: without this, full collections walk it about once a second and stall whoever asks just then."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,172 @@
+"""Before and after every route: who asks, how often, under which number; one line in the log for each request."""
+
+import hashlib
+import hmac
+import json
+import logging
+import re
+import sys
+from dataclasses import dataclass, field
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, Final, Literal
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bentos.answered import Json
+from bentos.problems import Problem, Refused, later
+from bentos.settings import Settings
+from cortex_rec.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bentos.metrics import Metrics
+
+Permission = Literal["read", "write"]
+#: Label of a request that no route matches.
+NO_ROUTE: Final = "(none)"
+#: What a caller may send as its own number of a request.
+_NUMBER: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LOG: Final = logging.getLogger("cortex_rec.requests")
+
+
+@dataclass
+class Key:
+    """An API key as the service knows it: its SHA-256 alone, and how many requests it has left for now."""
+
+    name: str
+    sha256: bytes
+    permissions: frozenset[str]
+    left: float = field(default=float("inf"))
+    at: float = 0.0
+
+    def take(self, rate: float, now: float) -> bool:
+        """Use up one request of a bucket that fills with `rate` a second; whether there was one."""
+        if rate == 0:
+            return True
+        most = max(10.0, rate)
+        self.left = min(most, self.left + rate * (now - self.at))
+        self.at = now
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True
+
+
+def keys_of(settings: Settings) -> tuple[Key, ...]:
+    """The keys of `CORTEX_REC_KEYS` and of the file that `CORTEX_REC_KEYS_FILE` names.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read or a line is not `name sha256 read|write|read,write`; the line is not repeated, it may hold a secret.
+    """
+    text = settings.keys.replace(";", "\n")
+    if settings.keys_file is not None:
+        try:
+            text += "\n" + settings.keys_file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"CORTEX_REC_KEYS_FILE: {settings.keys_file} cannot be read ({error}).") from error
+    keys = []
+    for number, line in enumerate((line for line in text.splitlines() if line.strip() and not line.startswith("#")), start=1):
+        found = re.fullmatch(r"(\S+)\s+([0-9a-f]{64})\s+(read|write|read,write)", line.strip())
+        if found is None:
+            raise ConfigError(
+                f"CORTEX_REC_KEYS: key {number} is not `name sha256 scopes`, with the 64 hexadecimal digits of `printf %s KEY | sha256sum` "
+                "and the scopes read, write, or read,write."
+            )
+        keys.append(Key(found[1], bytes.fromhex(found[2]), frozenset(found[3].split(","))))
+    return tuple(keys)
+
+
+class Guard:
+    """Counts, times, logs and numbers every request of the app inside, and lets in who may ask.
+
+    Parameters
+    ----------
+    app
+        A Starlette app; it leaves the matched route in the scope.
+    keys
+        Whoever reaches the port may ask when there is none.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, keys: tuple[Key, ...], metrics: "Metrics") -> None:
+        self.app, self.settings, self.keys, self.metrics = app, settings, keys, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on; add the request's number to the answer."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start, status, headers = perf_counter(), 500, Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        number = given if _NUMBER.fullmatch(given) else uuid4().hex
+        key = self._key(headers)
+        scope["key"] = key
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = number
+            await send(message)
+
+        # BentoML's own router has left its mount there.
+        scope.pop("route", None)
+        try:
+            if self.keys and key is not None and not key.take(self.settings.rate, monotonic()):
+                fault = later(
+                    f"More than {self.settings.rate:g} requests a second by key {key.name!r}.", error="too_many_requests", status=429
+                )
+                await Json(Problem(error=fault.error, detail=str(fault)), 429, fault.headers)(scope, receive, noted)
+            else:
+                await self.app(scope, receive, noted)
+        finally:
+            route = scope.get("route")
+            path = NO_ROUTE if route is None else route.path.replace(":path", "")
+            seconds = perf_counter() - start
+            self.metrics.request(path, status, seconds)
+            if self.settings.log == "all" or status >= 400:
+                told = {"request_id": number, "method": scope["method"], "route": path, "status": status, "ms": round(1_000 * seconds, 2)}
+                _LOG.info(json.dumps(told | ({} if key is None else {"key": key.name})))
+
+    def _key(self, headers: Headers) -> Key | None:
+        """The key that came with a request. All are compared, so that the time taken tells nothing."""
+        if not self.keys:
+            return None
+        scheme, _, secret = headers.get("authorization", "").partition(" ")
+        secret = secret.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+        digest = hashlib.sha256(secret.encode()).digest()
+        matching = [key for key in self.keys if hmac.compare_digest(key.sha256, digest)]
+        return matching[0] if matching else None
+
+
+def allowed(scope: Scope, keys: tuple[Key, ...], needed: Permission) -> None:
+    """Whether the request's key may do what a route needs.
+
+    Raises
+    ------
+    Refused
+        With 401 without a known key, with 403 when the key may not do this.
+    """
+    if not keys:
+        return
+    key: Key | None = scope["key"]
+    if key is None:
+        raise Refused(
+            "This service asks for an API key. Send it as `Authorization: Bearer KEY`.",
+            error="unauthorized",
+            status=401,
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    if needed not in key.permissions:
+        raise Refused(f"Key {key.name!r} may not {needed}. Use one that may.", error="forbidden", status=403)
+
+
+def log_requests() -> None:
+    """Write one JSON object a line, without what other logs put before it."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    _LOG.handlers = [handler]
+    _LOG.setLevel(logging.INFO)
+    _LOG.propagate = False

@@ -1,0 +1,108 @@
+"""What is known of users, what they do, and how they are forgotten."""
+
+import asyncio
+from datetime import UTC, datetime
+from time import time
+
+import numpy as np
+
+from bentos.answered import Accepted, Forgotten, LiveEvent, Person, Purchase, Users
+from bentos.asked import Event, Feedback, OneUser, SearchUsers
+from bentos.desk import Desk
+from cortex_rec.arrays import NO_ROW
+from cortex_rec.events.protocol import Event as Happened
+from cortex_rec.recommender import Recommender
+from cortex_rec.releases import forgotten
+
+#: Of a user's latest lines, how many are told.
+LINES = 100
+
+
+async def feedback(desk: Desk, asked: Feedback) -> Accepted:
+    """Keep what happened: durable when this is answered, and counted by the next recommendation."""
+    given = [_event(event) for event in asked.events]
+    accepted = await asyncio.to_thread(desk.events.append, given)
+    desk.metrics.events(given, accepted)
+    return Accepted(accepted=accepted, repeated=len(given) - accepted)
+
+
+async def search_users(desk: Desk, asked: SearchUsers) -> Users:
+    """Users of the release whose id begins with, else holds, a text."""
+    users = desk.current.loaded.recommender.data.users
+    known = [user for user in users.ids.to_list() if asked.q in user and users.row(user) != NO_ROW]
+    known.sort(key=lambda user: not user.startswith(asked.q))
+    return Users(users=tuple(known[: asked.n]), total=len(known))
+
+
+async def person(desk: Desk, asked: OneUser) -> Person:
+    """The user's latest purchases, and what happened since the release."""
+    loaded = desk.current.loaded
+    (lines,) = await asyncio.to_thread(desk.events.of, [asked.user_id])
+    data = loaded.recommender.data
+    happened = tuple(
+        LiveEvent(kind=line.kind, item_id=line.item, title=_title(loaded.recommender, line.item), time=_moment(line.time))
+        for line in reversed(lines)
+    )
+    row = data.users.row(asked.user_id)
+    own = data.histories.take(np.array([row], np.int32))
+    latest = range(len(own.item) - 1, max(-1, len(own.item) - LINES - 1), -1)
+    purchases = tuple(
+        Purchase(
+            item_id=item,
+            title=data.catalogue.titles[own.item[at]],
+            time=_moment(int(own.time[at])),
+            quantity=round(float(own.quantity[at]), 3),
+            price=None if np.isnan(own.price[at]) else round(float(own.price[at]), 2),
+        )
+        for item, at in zip(data.items.external(own.item[latest]), latest, strict=True)
+    )
+    return Person(
+        user_id=asked.user_id,
+        known=row != NO_ROW,
+        baskets=len(np.unique(own.basket)),
+        purchases=purchases,
+        events=happened[:LINES],
+        release=loaded.release.id,
+    )
+
+
+async def forget(desk: Desk, asked: OneUser) -> Forgotten:
+    """Erase the user's events and stop answering from their purchases; the next training leaves them out."""
+    erased = await asyncio.to_thread(_forgotten, desk, asked.user_id)
+    return Forgotten(user_id=asked.user_id, events=erased)
+
+
+def _forgotten(desk: Desk, user: str) -> int:
+    erased = desk.events.forget(user)
+    if desk.current.loaded.plain.data.users.row(user) != NO_ROW:
+        forgotten.add(desk.settings.releases, user)
+        desk.current.refresh()
+    return erased
+
+
+def _event(event: Event) -> Happened:
+    return Happened(
+        event_id=event.event_id,
+        kind=event.kind,
+        user=event.user_id,
+        item=event.item_id,
+        time=int(time() if event.time is None else _seconds(event.time)),
+        basket=event.basket_id or "",
+        quantity=event.quantity,
+        price=event.price,
+        impression=event.impression_id or "",
+    )
+
+
+def _seconds(moment: datetime) -> float:
+    """Without a zone it is the shop's own time, as in its purchases."""
+    return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).timestamp()
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _title(recommender: Recommender, item: str) -> str:
+    row = recommender.data.items.row(item)
+    return "" if row == NO_ROW else recommender.data.catalogue.titles[row]

@@ -1,0 +1,95 @@
+"""Questions for items: each is one call of the library."""
+
+from collections.abc import Callable
+from time import perf_counter
+from uuid import uuid4
+
+from bentos.answered import Answer, Answers, Item
+from bentos.asked import Batch, PopularIn, RankItems, Recommend, RecommendTo, SimilarTo, Trending
+from bentos.current import Loaded
+from bentos.desk import Desk
+from cortex_rec.requests import Filters, Recommendation, Request, Rules, Slate
+
+
+async def recommend(desk: Desk, asked: Recommend) -> Answer:
+    """Items that the user is likely to buy next, with the reasons."""
+    return await _recommended(desk, _request(asked))
+
+
+async def recommend_to(desk: Desk, asked: RecommendTo) -> Answer:
+    """The same for a user alone, to be tried in a browser."""
+    return await _recommended(desk, Request(asked.user_id, store=asked.store_id, n=asked.n))
+
+
+async def recommend_batch(desk: Desk, asked: Batch) -> Answers:
+    """Several questions at once, all answered from one release; each answer is the same as alone."""
+    start, loaded, requests = perf_counter(), desk.current.loaded, [_request(each) for each in asked.requests]
+    slates: list[Slate] = await desk.kernel.run(lambda: loaded.recommender.recommend(requests))
+    for request, slate in zip(requests, slates, strict=True):
+        desk.metrics.answered(request, slate)
+    return Answers(answers=tuple(_answer(loaded, slate, start) for slate in slates))
+
+
+async def rank(desk: Desk, asked: RankItems) -> Answer:
+    """Your candidates in the order in which the user is likely to buy them."""
+    request = Request(asked.user_id, asked.basket, asked.store_id, n=len(asked.items))
+    return await _computed(desk, lambda loaded: loaded.recommender.rank_items(request, asked.items))
+
+
+async def similar(desk: Desk, asked: SimilarTo) -> Answer:
+    """What is like an item, by what both say and show and who buys them."""
+    return await _computed(desk, lambda loaded: loaded.recommender.similar(asked.item_id, asked.n))
+
+
+async def popular(desk: Desk, asked: PopularIn) -> Answer:
+    """What is bought most, in a store or everywhere."""
+    return await _computed(desk, lambda loaded: loaded.recommender.popular(asked.n, asked.store_id))
+
+
+async def trending(desk: Desk, asked: Trending) -> Answer:
+    """What is bought more than in the weeks before."""
+    return await _computed(desk, lambda loaded: loaded.recommender.trending(asked.n))
+
+
+async def _recommended(desk: Desk, request: Request) -> Answer:
+    start, loaded = perf_counter(), desk.current.loaded
+    slate = await desk.kernel.recommend(loaded.recommender, request)
+    desk.metrics.answered(request, slate)
+    return _answer(loaded, slate, start)
+
+
+async def _computed(desk: Desk, call: Callable[[Loaded], Slate]) -> Answer:
+    start, loaded = perf_counter(), desk.current.loaded
+    slate: Slate = await desk.kernel.run(lambda: call(loaded))
+    return _answer(loaded, slate, start)
+
+
+def _request(asked: Recommend) -> Request:
+    return Request(
+        asked.user_id,
+        asked.items,
+        asked.store_id,
+        asked.n,
+        Filters(**asked.filters.model_dump()),
+        Rules(**asked.rules.model_dump()),
+        asked.explain,
+        asked.trace or asked.why_not is not None,
+        asked.why_not,
+    )
+
+
+def _answer(loaded: Loaded, slate: Slate, start: float) -> Answer:
+    return Answer(
+        items=tuple(map(_item, slate.items)),
+        release=loaded.release.id,
+        impression_id=uuid4().hex,
+        took_ms=round(1_000 * (perf_counter() - start), 3),
+        fallback=slate.fallback,
+        degraded=slate.degraded,
+        widened=slate.widened,
+        trace=slate.trace,
+    )
+
+
+def _item(each: Recommendation) -> Item:
+    return Item(item_id=each.item, title=each.title, score=each.score, probability=each.probability, reasons=each.reasons)
