@@ -78,6 +78,15 @@ class Quality(Section):
     max_bad_rows: float = Field(default=0.005, ge=0, lt=1)
 
 
+class Events(Section):
+    """Live events as further purchases: what is bought after the source's last purchase joins it."""
+
+    #: a file, relative to the YAML's folder, or the address of a Redis server: what `CORTEX_REC_EVENTS` says to the service
+    store: str
+    #: days before the source's last purchase after which events are removed, but for hides
+    keep_days: int = Field(default=365, ge=1)
+
+
 class Windows(Section):
     """Where in time training, validation and test lie. The test window is the last one before `end`."""
 
@@ -318,6 +327,7 @@ class Config(Section):
     seed: int = Field(default=7, ge=0)
     threads: int = Field(default=2, ge=1)
     source: Source
+    events: Events | None = None
     quality: Quality = Quality()
     windows: Windows = Windows()
     embeddings: Embeddings = Embeddings()
@@ -364,14 +374,17 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
 
 
 def _relative_to(folder: Path, config: Config) -> Config:
-    """Resolve the source's relative paths against the YAML's folder."""
+    """Resolve relative paths of the source and of the events against the YAML's folder."""
     resolved: dict[str, object] = {}
     for name, value in config.source:
         if isinstance(value, TableFiles):
             resolved[name] = value.model_copy(update={"path": str(folder / value.path)})
         elif name == "folder":
             resolved[name] = str(folder / value)
-    return config.model_copy(update={"source": config.source.model_copy(update=resolved)})
+    changed: dict[str, object] = {"source": config.source.model_copy(update=resolved)}
+    if config.events is not None and "://" not in config.events.store:
+        changed["events"] = config.events.model_copy(update={"store": str(folder / config.events.store)})
+    return config.model_copy(update=changed)
 
 
 def _explain(error: ValidationError) -> str:
@@ -393,7 +406,7 @@ def _explain(error: ValidationError) -> str:
 def _known_keys(model: type[BaseModel]) -> list[str]:
     """All keys of the configuration at any depth."""
     keys: set[str] = set()
-    pending: list[Any] = [model, CompleteJourneySource, FilesSource, TableFiles, HMSource, LightGCNTextSource]
+    pending: list[Any] = [model, CompleteJourneySource, FilesSource, TableFiles, HMSource, LightGCNTextSource, Events]
     while pending:
         current = pending.pop()
         for name, field in current.model_fields.items():

@@ -1,9 +1,11 @@
 """The tables' gates."""
 
+from datetime import datetime
 from pathlib import Path
 
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
+from tasks.ingest import LIVE_UNTIL
 from tasks.stage import MINUTE, Report, quarantine, run, save_rules, stage_task
 
 
@@ -18,7 +20,7 @@ def check_tables(config: Config, dataset: StageOutput) -> StageOutput:
 
         clean, rules = check_dataset(
             Dataset.load(dataset.path),
-            now=known_by(config.source),
+            now=max([known_by(config.source), *_live_until(dataset.path)]),
             allowance=config.quality.max_bad_rows,
             quarantine=quarantine(config),
             data_docs=Path(config.workspace) / "data-docs",
@@ -28,3 +30,9 @@ def check_tables(config: Config, dataset: StageOutput) -> StageOutput:
 
     suites = ["interactions", "items", "users", "promotions", "campaigns", "coupons", "attributes"]
     return run(config, "check", {"dataset": dataset}, config.quality.model_dump(mode="json"), __name__, write, suites=suites)
+
+
+def _live_until(dataset: Path) -> list[datetime]:
+    """The last live purchase, which the service's clock has seen."""
+    told = dataset / LIVE_UNTIL
+    return [datetime.fromisoformat(told.read_text(encoding="utf-8"))] if told.exists() else []

@@ -1,16 +1,23 @@
 """From the source's files to four tables."""
 
+import hashlib
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cortex_rec import columns
-from cortex_rec.config import Config
+from cortex_rec.config import Config, Events
 from cortex_rec.stages import StageOutput
 from tasks import progress
 from tasks.stage import MINUTE, Report, run, stage_task
 
 if TYPE_CHECKING:  # polars is imported where a stage runs, not where it is found unchanged
     import polars as pl
+
+    from cortex_rec.dataset import Dataset
+
+#: The time of the last live purchase that joined, ISO 8601: the source's own gate knows nothing of it.
+LIVE_UNTIL: Final = "live_until.txt"
 
 
 def passing_trouble(task: Any, run: Any, state: Any) -> bool:
@@ -29,15 +36,51 @@ def _tell(items: "pl.DataFrame") -> None:
 
 @stage_task(name="ingest", timeout_seconds=60 * MINUTE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=passing_trouble)
 def ingest(config: Config) -> StageOutput:
-    """Read the source into one dataset."""
+    """Read the source into one dataset: with what was bought since, by the live events, and without who asked to be forgotten."""
+    from cortex_rec.releases import forgotten
     from cortex_rec.sources.fingerprint import fingerprint
 
+    gone = forgotten.read(Path(config.releases))
+    live = None if config.events is None else _live(config.events)
+
     def write(folder: Path, report: Report) -> None:
+        from cortex_rec.events import learning
         from cortex_rec.sources import read
 
-        dataset = read(config.source, config.windows)
+        dataset = learning.without(read(config.source, config.windows), gone)
         _tell(dataset.items)
+        if config.events is not None and live is not None:
+            dataset = _joined(dataset, live, config.events, folder)
         dataset.save(folder)
 
     part = {"source": config.source.model_dump(mode="json"), "windows": config.windows.model_dump(mode="json")}
-    return run(config, "ingest", {}, part, __name__, write, files=fingerprint(config.source))
+    files = fingerprint(config.source)
+    if gone:
+        files["forgotten"] = hashlib.sha256("\n".join(sorted(gone)).encode()).hexdigest()
+    if live is not None:
+        files["events"] = hashlib.sha256(live.write_csv().encode()).hexdigest()
+    return run(config, "ingest", {}, part, __name__, write, files=files)
+
+
+def _live(section: Events) -> "pl.DataFrame":
+    """All live purchases of this moment: read once, so that the stage's key and what it learns from are of the same."""
+    from cortex_rec import events
+    from cortex_rec.events.learning import purchases
+
+    with closing(events.open(section.store)) as store:
+        return purchases(store)
+
+
+def _joined(dataset: "Dataset", live: "pl.DataFrame", section: Events, folder: Path) -> "Dataset":
+    """The dataset with the live purchases; events that are too old to be of use are removed from their store."""
+    from cortex_rec import events
+    from cortex_rec.events import learning
+
+    longer, unlisted = learning.join(dataset, live)
+    added = longer.interactions.height - dataset.interactions.height
+    progress.note(f"{added:,} live purchases joined the source's" + (f", {unlisted:,} of unlisted items did not" if unlisted else ""))
+    if added:
+        (folder / LIVE_UNTIL).write_text(str(longer.interactions[columns.TIMESTAMP].max()), encoding="utf-8")
+    with closing(events.open(section.store)) as store:
+        learning.keep(store, dataset, section.keep_days)
+    return longer

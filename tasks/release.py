@@ -56,7 +56,7 @@ def release(config: Config, parts: dict[str, StageOutput], as_of: int, stages: l
 
 def recorded_config(config: Config) -> dict[str, Any]:
     """The configuration without the places on this machine, which must not tell two equal releases apart."""
-    recorded = config.model_dump(mode="json", exclude={"workspace", "releases"})
+    recorded = config.model_dump(mode="json", exclude={"workspace", "releases", "events"})
     for table in recorded["source"].values():
         if isinstance(table, dict) and "path" in table:
             table["path"] = Path(table["path"]).name
