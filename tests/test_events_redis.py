@@ -14,7 +14,7 @@ from cortex_rec import events
 from cortex_rec.errors import ConfigError, EventsUnavailable
 from cortex_rec.events.redis import RedisEvents
 from cortex_rec.testing.event_store_contract import EventStoreContract, event
-from tests.redis_server import RedisServer
+from cortex_rec.testing.redis_server import RedisServer
 
 #: Writes batches of 20 without end and prints the number of each when it is acknowledged, until the server is gone.
 WRITER = """

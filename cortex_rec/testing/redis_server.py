@@ -1,19 +1,26 @@
-"""A real Redis server for tests, on a free port and in a folder of its own, that can be stopped, frozen and started again."""
+"""A real Redis server for tests, on a free port and in a folder of its own, that can be killed and started again."""
 
 import shutil
 import socket
 import subprocess
 from pathlib import Path
+from typing import Final
 
 #: Debian's redis-tools, which start no service, hold the server too, under this name; it minds what it is called.
-PROGRAM = shutil.which("redis-check-rdb") or shutil.which("redis-server")
+PROGRAM: Final = shutil.which("redis-check-rdb") or shutil.which("redis-server")
 
 
 class RedisServer:
-    """Started when made; every write is flushed to the disk before it is acknowledged."""
+    """Started when made; every write is flushed to the disk before it is acknowledged.
+
+    Parameters
+    ----------
+    folder
+        Where it keeps its data.
+    """
 
     def __init__(self, folder: Path) -> None:
-        assert PROGRAM, "redis-server is not installed: `apt-get install redis-tools`"
+        assert PROGRAM, "there is no redis-server: `apt-get install redis-tools`"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
