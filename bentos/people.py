@@ -9,7 +9,8 @@ import numpy as np
 from bentos.answered import Accepted, Forgotten, LiveEvent, Person, Purchase, Users
 from bentos.asked import Event, Feedback, OneUser, SearchUsers
 from bentos.desk import Desk
-from cortex_rec.arrays import NO_ROW
+from cortex_rec.arrays import DAY, NO_ROW
+from cortex_rec.errors import InvalidEvent
 from cortex_rec.events.protocol import Event as Happened
 from cortex_rec.recommender import Recommender
 from cortex_rec.releases import forgotten
@@ -81,12 +82,15 @@ def _forgotten(desk: Desk, user: str) -> int:
 
 
 def _event(event: Event) -> Happened:
+    now = time()
+    if event.time is not None and _seconds(event.time) > now + DAY:
+        raise InvalidEvent(f"time: {event.time.isoformat()} is to come, and the nightly run would learn up to then. Send when it happened.")
     return Happened(
         event_id=event.event_id,
         kind=event.kind,
         user=event.user_id,
         item=event.item_id,
-        time=int(time() if event.time is None else _seconds(event.time)),
+        time=int(now if event.time is None else _seconds(event.time)),
         basket=event.basket_id or "",
         quantity=event.quantity,
         price=event.price,

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from serving import app_of
+from starlette.testclient import TestClient
 
 from cortex_rec import columns, events
 from cortex_rec.events.protocol import Event, EventStore, Kind
@@ -203,3 +205,14 @@ def test_live_events_in_a_batch_count_as_alone(recommender: Recommender, store: 
     store.append([did(1, "purchase", "i003"), did(2, "cart", "i004"), did(3, "purchase", "i005", user="h002"), did(4, "hide", "i006")])
     asked = [Request(user="h000"), Request(), Request(user="h002", items=("i001",)), Request(user="h001"), Request(user="h000", n=3)]
     assert recommender.recommend(asked) == [recommender.recommend([one])[0] for one in asked]
+
+
+def test_what_is_to_come_is_refused_before_a_nightly_run_learns_up_to_then(tmp_path: Path) -> None:
+    small_release(tmp_path / "releases")
+    sent = {"event_id": "e1", "kind": "purchase", "user_id": "h000", "item_id": "i003"}
+    with TestClient(app_of(tmp_path / "releases", tmp_path)) as client:
+        refused = client.post("/feedback", json={"events": [sent | {"time": "2100-01-01T00:00:00Z"}]})
+        assert (refused.status_code, refused.json()["error"]) == (422, "invalid_event")
+        assert "2100-01-01T00:00:00+00:00 is to come" in refused.json()["detail"]
+        soon = (datetime.now(UTC) + timedelta(hours=14)).isoformat()  # by the clock of a shop in the far east, without its zone
+        assert client.post("/feedback", json={"events": [sent | {"time": soon}]}).json() == {"accepted": 1, "repeated": 0}

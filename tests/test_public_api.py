@@ -10,6 +10,7 @@ import pytest
 import cortex_rec
 from cortex_rec import errors
 from cortex_rec.config import Config
+from cortex_rec.events.protocol import EventStore
 from cortex_rec.ranking.protocol import Ranker
 from cortex_rec.retrieval.protocol import Evidence, Retriever
 from cortex_rec.retrieval.union import REGISTRY
@@ -41,6 +42,7 @@ def test_the_version_is_three_numbers() -> None:
         ("cortex_rec.releases.live.load", "release"),
         ("cortex_rec.releases.live.widened", "recommender, fusion, items"),
         ("cortex_rec.releases.new_items.embed", "items, config"),
+        ("cortex_rec.events.open", "place"),
         ("cortex_rec.releases.added.read", "root"),
         ("cortex_rec.releases.added.add", "root, items"),
         ("cortex_rec.releases.added.remove", "root, item"),
@@ -76,6 +78,7 @@ def test_the_seams_have_their_verbs() -> None:
     assert _verbs(Retriever) == {"retrieve", "score", "widened", "save", "load"}
     assert _verbs(Ranker) == {"score", "save", "load", "features", "importances", "contributions", "compiled"}
     assert "n_items" in dir(Evidence)
+    assert _verbs(EventStore) == {"append", "of", "since", "forget", "trim", "close"}
 
 
 def test_the_registered_retrievers_are_these() -> None:
@@ -83,7 +86,9 @@ def test_the_registered_retrievers_are_these() -> None:
 
 
 def test_a_configuration_has_these_sections() -> None:
-    sections = "name seed threads source quality windows embeddings retrieval ranker ranking exploration evaluation workspace releases"
+    sections = (
+        "name seed threads source events quality windows embeddings retrieval ranker ranking exploration evaluation workspace releases"
+    )
     assert list(Config.model_fields) == sections.split()
 
 
