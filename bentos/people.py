@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
-from time import time
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -21,7 +21,7 @@ LINES = 100
 
 async def feedback(desk: Desk, asked: Feedback) -> Accepted:
     """Keep what happened: durable when this is answered, and counted by the next recommendation."""
-    given = [_event(event) for event in asked.events]
+    given = [happened(event, desk.settings.zone) for event in asked.events]
     accepted = await asyncio.to_thread(desk.events.append, given)
     desk.metrics.events(given, accepted)
     return Accepted(accepted=accepted, repeated=len(given) - accepted)
@@ -40,7 +40,7 @@ async def person(desk: Desk, asked: OneUser) -> Person:
     loaded = desk.current.loaded
     (lines,) = await asyncio.to_thread(desk.events.of, [asked.user_id])
     data = loaded.recommender.data
-    happened = tuple(
+    lately = tuple(
         LiveEvent(kind=line.kind, item_id=line.item, title=_title(loaded.recommender, line.item), time=_moment(line.time))
         for line in reversed(lines)
     )
@@ -62,7 +62,7 @@ async def person(desk: Desk, asked: OneUser) -> Person:
         known=row != NO_ROW,
         baskets=len(np.unique(own.basket)),
         purchases=purchases,
-        events=happened[:LINES],
+        events=lately[:LINES],
         release=loaded.release.id,
     )
 
@@ -81,16 +81,17 @@ def _forgotten(desk: Desk, user: str) -> int:
     return erased
 
 
-def _event(event: Event) -> Happened:
-    now = time()
-    if event.time is not None and _seconds(event.time) > now + DAY:
-        raise InvalidEvent(f"time: {event.time.isoformat()} is to come, and the nightly run would learn up to then. Send when it happened.")
+def happened(event: Event, zone: ZoneInfo) -> Happened:
+    """What was sent as what is kept."""
+    now, then = datetime.now(zone), event.time or datetime.now(zone)
+    if _on_the_clock(then, zone) > _on_the_clock(now, zone) + DAY:
+        raise InvalidEvent(f"time: {then.isoformat()} is to come, and the nightly run would learn up to then. Send when it happened.")
     return Happened(
         event_id=event.event_id,
         kind=event.kind,
         user=event.user_id,
         item=event.item_id,
-        time=int(now if event.time is None else _seconds(event.time)),
+        time=_on_the_clock(then, zone),
         basket=event.basket_id or "",
         quantity=event.quantity,
         price=event.price,
@@ -98,9 +99,10 @@ def _event(event: Event) -> Happened:
     )
 
 
-def _seconds(moment: datetime) -> float:
-    """Without a zone it is the shop's own time, as in its purchases."""
-    return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).timestamp()
+def _on_the_clock(moment: datetime, zone: ZoneInfo) -> int:
+    """Seconds since 1970 by the shop's own wall clock, as in its purchases; a moment without a zone is told by that clock."""
+    local = moment if moment.tzinfo is None else moment.astimezone(zone)
+    return int(local.replace(tzinfo=UTC).timestamp())
 
 
 def _moment(seconds: int) -> datetime:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Self
+from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from cortex_rec.errors import ConfigError
 from cortex_rec.releases import store
@@ -37,6 +38,8 @@ class Settings(BaseModel):
         Origins of pages elsewhere that may ask, by comma; none when empty.
     events
         Where live events are kept: a file for SQLite, or a `redis://` address; `events.sqlite` beside the releases when empty.
+    time_zone
+        Of the clock that the shop's purchases are told by, such as `Europe/Berlin`: for events without a time or with an offset.
     log
         Which requests get a line in the log: `all`, or only `faults` (status 400 and above).
     """
@@ -54,7 +57,20 @@ class Settings(BaseModel):
     rate: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     cors: str = ""
     events: str = ""
+    time_zone: str = "UTC"
     log: Annotated[str, Field(pattern="^(all|faults)$")] = "all"
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError("is no time zone's name, such as Europe/Berlin")
+        return name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone."""
+        return ZoneInfo(self.time_zone)
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -12,7 +13,11 @@ from hypothesis import strategies as st
 from serving import app_of
 from starlette.testclient import TestClient
 
+from bentos.asked import Feedback
+from bentos.people import happened
+from bentos.settings import Settings
 from cortex_rec import columns, events
+from cortex_rec.errors import ConfigError
 from cortex_rec.events.protocol import Event, EventStore, Kind
 from cortex_rec.features.assemble import assemble
 from cortex_rec.features.recent import Recent
@@ -216,3 +221,28 @@ def test_what_is_to_come_is_refused_before_a_nightly_run_learns_up_to_then(tmp_p
         assert "2100-01-01T00:00:00+00:00 is to come" in refused.json()["detail"]
         soon = (datetime.now(UTC) + timedelta(hours=14)).isoformat()  # by the clock of a shop in the far east, without its zone
         assert client.post("/feedback", json={"events": [sent | {"time": soon}]}).json() == {"accepted": 1, "repeated": 0}
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("2024-03-25T12:00:00", "2024-03-25T12:00:00"),  # by the shop's own clock
+        ("2024-03-25T12:00:00Z", "2024-03-25T08:00:00"),
+        ("2024-03-25T12:00:00+05:30", "2024-03-25T02:30:00"),
+    ],
+)
+def test_events_are_kept_by_the_clock_of_the_shops_purchases(told: str, kept: str) -> None:
+    sent = Feedback.model_validate({"events": [{"event_id": "1", "kind": "cart", "user_id": "u", "item_id": "i", "time": told}]}).events[0]
+    settings = Settings.of({"CORTEX_REC_TIME_ZONE": "America/New_York"})
+    assert happened(sent, settings.zone).time == int(datetime.fromisoformat(kept).replace(tzinfo=UTC).timestamp())
+
+
+def test_an_event_without_a_time_happened_now_by_that_clock() -> None:
+    sent = Feedback.model_validate({"events": [{"event_id": "1", "kind": "cart", "user_id": "u", "item_id": "i"}]}).events[0]
+    here, there = (happened(sent, ZoneInfo(zone)).time for zone in ("UTC", "Asia/Kolkata"))
+    assert there - here in (19_800, 19_801)  # five and a half hours, and the second may have changed in between
+
+
+def test_a_time_zone_that_is_none_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"CORTEX_REC_TIME_ZONE=Berlin: .*is no time zone's name, such as Europe/Berlin"):
+        Settings.of({"CORTEX_REC_TIME_ZONE": "Berlin"})
