@@ -1,13 +1,18 @@
 """What is asked: whose purchases are known up to which moment, and from which store."""
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 import numpy as np
 
 from cortex_rec.arrays import F64, I32, I64, NO_ROW
 from cortex_rec.features.groups import Groups, ages, decayed, group, mean_of
 from cortex_rec.histories import Histories
+
+_Model = TypeVar("_Model")
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,11 @@ class Queries:
     def __len__(self) -> int:
         return len(self.users)
 
+    def one(self, i: int) -> "Queries":
+        """Query `i` alone."""
+        at = np.array([i], np.int32)
+        return Queries(self.histories.take(at), self.users[at], self.as_of, self.store[at], self.n_items)
+
     @cached_property
     def age(self) -> F64:
         """(n_events,) float64 days from each purchase to `as_of`."""
@@ -59,7 +69,30 @@ class Queries:
 
     def weights(self, half_life_days: float) -> F64:
         """(n_entries,) float64 decayed number of purchases of each entry of `items`."""
-        return self.items.total(decayed(self.age, half_life_days))
+        if half_life_days not in self.kept:
+            self.kept[half_life_days] = self.items.total(decayed(self.age, half_life_days))
+        weights: F64 = self.kept[half_life_days]
+        return weights
+
+    @cached_property
+    def kept(self) -> dict[Hashable, Any]:
+        """What several parts of the request path need of these queries, computed by the first: see `once`."""
+        return {}
+
+
+def once(method: Callable[[_Model, Queries], _Answer]) -> Callable[[_Model, Queries], _Answer]:
+    """A method of a frozen model that is computed once for the same queries, however often it is called."""
+
+    @wraps(method)
+    def answer(model: _Model, queries: Queries) -> _Answer:
+        key = (method, id(model))
+        if key not in queries.kept:
+            # The model is kept, too: while it is there no other can have its id.
+            queries.kept[key] = (model, method(model, queries))
+        found: _Answer = queries.kept[key][1]
+        return found
+
+    return answer
 
 
 def ask(histories: Histories, users: I32, as_of: int, n_items: int, store: I32 | None = None) -> Queries:

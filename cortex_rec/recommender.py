@@ -28,7 +28,7 @@ from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries, usual_store
 from cortex_rec.ranking.rankers import Calibrated
 from cortex_rec.requests import Recommendation, Request, Slate
-from cortex_rec.reranking.exploration import explore
+from cortex_rec.reranking.shares import explore
 from cortex_rec.retrieval.union import Candidates
 from cortex_rec.snapshot import Snapshot
 

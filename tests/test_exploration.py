@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cortex_rec.arrays import Bool, pointers
 from cortex_rec.recommender import Recommender
 from cortex_rec.requests import Request
-from cortex_rec.reranking.exploration import explore
+from cortex_rec.reranking.shares import explore
 from cortex_rec.testing.release import small_release
 
 LISTS = st.lists(st.lists(st.booleans(), max_size=40), min_size=1, max_size=4)

@@ -21,7 +21,7 @@ from cortex_rec.embeddings.placed import Placed
 from cortex_rec.features import statistics
 from cortex_rec.queries import Queries, ask
 from cortex_rec.retrieval import arrivals, graph, popular
-from cortex_rec.retrieval.index import build, search
+from cortex_rec.retrieval.index import Index, search
 from cortex_rec.retrieval.protocol import Evidence, Retriever, best
 from cortex_rec.retrieval.repeats import Repeats
 from cortex_rec.retrieval.union import REGISTRY
@@ -221,16 +221,28 @@ def test_the_contract_catches_a_broken_promise(fault: str, test: str, tmp_path: 
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_faiss_answers_one_query_as_it_answers_many_however_many_threads_there_are(threads: int) -> None:
     twins = np.repeat(unit_vectors(300, 64, seed=1), 20, axis=0)
-    vectors, questions = build(twins), unit_vectors(16, 64, seed=2)
+    vectors, questions = Index(twins, np.arange(len(twins))), unit_vectors(16, 64, seed=2)
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(threads)
     try:
-        together = search(vectors, np.arange(len(twins)), questions, 110)
-        alone = [search(vectors, np.arange(len(twins)), questions[i : i + 1], 110)[0].tolist() for i in range(16)]
+        together = search(vectors, questions, 110)
+        alone = [search(vectors, questions[i : i + 1], 110)[0].tolist() for i in range(16)]
         assert faiss.omp_get_max_threads() == threads
     finally:
         faiss.omp_set_num_threads(before)
     assert alone == [together[i].tolist() for i in range(16)]
+
+
+@given(st.integers(0, 10**6), st.integers(1, 400), st.sampled_from([1, 8, 17, 64]), st.integers(1, 60), st.booleans())
+def test_a_search_finds_what_looking_at_every_vector_finds(seed: int, n: int, width: int, wanted: int, ties: bool) -> None:
+    generator = np.random.default_rng(seed)
+    vectors = generator.normal(size=(n, width)).astype(np.float32) * generator.choice([0.01, 1, 30], (n, 1)).astype(np.float32)
+    if ties:
+        vectors = np.round(vectors)
+    rows, query = generator.permutation(10 * n)[:n].astype(np.int64), generator.normal(size=(1, width)).astype(np.float32)
+    found = search(Index(vectors, rows), query, wanted)[0].tolist()
+    products = np.einsum("ij,ij->i", np.broadcast_to(query, vectors.shape), vectors)
+    assert found == rows[np.lexsort((rows, -products))[:wanted]].tolist()
 
 
 def test_a_neighbour_with_the_same_taste_lends_what_it_bought_lately_the_latest_first() -> None:

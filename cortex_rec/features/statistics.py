@@ -14,6 +14,8 @@ from cortex_rec.newcomers import Newcomers
 
 #: Days over which purchases are counted.
 SPANS = (7, 28, 91)
+#: Share of the lines that the best sellers make, beyond which the long tail begins.
+HEAD = 0.8
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,16 @@ class Statistics:
     def unsold(self) -> Bool:
         """(n_items,) bool, whether nobody has bought an item yet."""
         return np.isnan(self.days_listed)
+
+    @cached_property
+    def tail(self) -> Bool:
+        """(n_items,) bool: all but the best sellers that make `HEAD` of the lines in the middle span."""
+        lines = self.lines[:, 1].astype(np.float64)
+        order = np.lexsort((np.arange(len(lines)), -lines))
+        before = np.cumsum(lines[order]) - lines[order]
+        tail = np.ones(len(lines), bool)
+        tail[order[before < HEAD * lines.sum()]] = False
+        return tail
 
     def in_store(self, store: I32, item: I32) -> tuple[F32, F32]:
         """(n,) float32 lines of each item in each store in the middle and in the shortest span; NaN where the store is unknown."""

@@ -5,7 +5,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
-import faiss
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
@@ -14,7 +13,8 @@ from cortex_rec.config import Arrivals as ArrivalsConfig
 from cortex_rec.embeddings.placed import Placed
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
-from cortex_rec.retrieval import index as flat
+from cortex_rec.retrieval import index
+from cortex_rec.retrieval.index import Index
 from cortex_rec.retrieval.likeness import likeness
 from cortex_rec.retrieval.protocol import Evidence
 from cortex_rec.retrieval.vector import taste
@@ -48,15 +48,15 @@ class Arrivals:
     half_life_days: float
 
     @cached_property
-    def index(self) -> faiss.IndexFlatIP:
+    def index(self) -> Index:
         """The vectors of `unsold`, each with its appeal as one more dimension."""
         new = self.content.take(self.unsold)
-        return flat.build(np.column_stack([new.vectors, new.appeal]))
+        return Index(np.column_stack([new.vectors, new.appeal]), self.unsold)
 
     def retrieve(self, queries: Queries, n: int) -> Ragged:
         mean = taste(queries, self.content.vectors, self.half_life_days)
         asked = np.column_stack([mean, mean.any(axis=1).astype(np.float32)])
-        near = flat.search(self.index, self.unsold, asked, n * WIDER)
+        near = index.search(self.index, asked, n * WIDER)
         order = np.lexsort((near.item, -self.score(queries, near), near.owner))
         place = np.arange(len(order)) - near.pointer[near.owner]
         return Ragged(pointers(np.minimum(np.diff(near.pointer), n)), near.item[order][place < n])

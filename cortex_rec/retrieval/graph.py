@@ -8,14 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
-import faiss
 import numpy as np
 
 from cortex_rec.arrays import F32, I64, Array, Ragged, load_arrays, save_arrays, vars_of
 from cortex_rec.config import Graph as GraphConfig
 from cortex_rec.newcomers import Newcomers
-from cortex_rec.queries import Queries
-from cortex_rec.retrieval import index as flat
+from cortex_rec.queries import Queries, once
+from cortex_rec.retrieval import index
+from cortex_rec.retrieval.index import Index
 from cortex_rec.retrieval.protocol import Evidence
 
 HALF_LIFE_DAYS: Final = 30.0
@@ -50,16 +50,17 @@ class Graph:
     base_placing: F32
 
     @cached_property
-    def index(self) -> faiss.IndexFlatIP:
+    def index(self) -> Index:
         """The vectors of `sold`."""
-        return flat.build(self.items[self.sold])
+        return Index(self.items[self.sold], self.sold)
 
     def retrieve(self, queries: Queries, n: int) -> Ragged:
-        return flat.search(self.index, self.sold, self._vectors(queries), n)
+        return index.search(self.index, self._vectors(queries), n)
 
     def score(self, queries: Queries, lists: Ragged) -> F32:
-        return flat.inner_products(self._vectors(queries)[lists.owner], self.items[lists.item])
+        return index.inner_products(self._vectors(queries)[lists.owner], self.items[lists.item])
 
+    @once
     def _vectors(self, queries: Queries) -> F32:
         """(n, d) float32: the trained vector of a known user, else the decayed mean of the items in the history."""
         vectors = self.users[queries.users]

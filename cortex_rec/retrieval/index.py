@@ -1,6 +1,9 @@
-"""FAISS inner-product search that answers a batch and a single query with the same bits."""
+"""Exact inner-product search: FAISS finds by short vectors what can be among the nearest, the whole vectors decide."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import faiss
 import numpy as np
@@ -8,40 +11,90 @@ import numpy as np
 from cortex_rec.arrays import F32, I64, Ragged, pointers
 from cortex_rec.errors import ArtifactError
 
-# Above this many queries FAISS changes to matrix products, which round otherwise than a single query does.
-faiss.cvar.distance_compute_blas_threshold = 1 << 30
+#: Numbers of a short vector: reading the vectors is what a search takes its time for, and so few hold most of what tells them apart.
+SHORT: Final = 16
+#: What float32 may lose of a product, as a share of the largest that there can be.
+_ROUNDING: Final = 1e-5
 
 
-def build(vectors: F32) -> faiss.IndexFlatIP:
-    """An exact index over (n, d) float32 vectors; row `i` has the id `i`."""
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(np.ascontiguousarray(vectors, np.float32))
-    return index
+@dataclass(frozen=True)
+class Index:
+    """Vectors that are searched.
+
+    Parameters
+    ----------
+    vectors
+        (n, d) float32.
+    rows
+        (n,) int64 what each is called in an answer.
+
+    Source
+    ------
+    Li, Chan, Yiu, Mamoulis 2017, FEXIPRO: Fast and exact inner product retrieval in recommender systems (its rotation and its bound).
+    """
+
+    vectors: F32
+    rows: I64
+
+    @cached_property
+    def axes(self) -> F32:
+        """(d, d) float32 directions at right angles, those along which the vectors are longest first."""
+        if self.vectors.shape[1] == 0:
+            return np.zeros((0, 0), np.float32)
+        _, axes = np.linalg.eigh((self.vectors.T @ self.vectors).astype(np.float64))
+        return np.ascontiguousarray(axes[:, ::-1], np.float32)
+
+    @cached_property
+    def short(self) -> faiss.IndexFlatIP:
+        """Each vector along the first axes, and its length along all others."""
+        index = faiss.IndexFlatIP(SHORT)
+        index.add(self.shortened(self.vectors))
+        return index
+
+    @cached_property
+    def longest(self) -> float:
+        """The length of the longest vector."""
+        return float(np.sqrt(inner_products(self.vectors, self.vectors).max(initial=0)))
+
+    def shortened(self, vectors: F32) -> F32:
+        """(k, SHORT) float32; the inner product of two short vectors is never below that of the two (k, d) whole ones."""
+        along = vectors @ self.axes
+        first, others = along[:, : SHORT - 1], along[:, SHORT - 1 :]
+        result = np.zeros((len(vectors), SHORT), np.float32)
+        result[:, : first.shape[1]] = first
+        result[:, -1] = np.sqrt(inner_products(others, others))
+        return result
 
 
-def search(index: faiss.IndexFlatIP, rows: I64, queries: F32, n: int) -> Ragged:
-    """The `n` nearest of each query, as rows of `rows`, best first; a query of zeros finds nothing."""
-    n = min(n, index.ntotal)
+def search(index: Index, queries: F32, n: int) -> Ragged:
+    """The `n` nearest of each query (m, d), as rows, best first, equal ones by row; a query of zeros finds nothing."""
+    n = min(n, len(index.rows))
     asked = np.any(queries != 0, axis=1)
     found = np.zeros((len(queries), n), np.int64)
     if asked.any() and n:
         found[asked] = _nearest(index, np.ascontiguousarray(queries[asked], np.float32), n)
-    return Ragged(pointers(np.where(asked, n, 0)), rows[found[asked]].astype(np.int32).ravel())
+    return Ragged(pointers(np.where(asked, n, 0)), index.rows[found[asked]].astype(np.int32).ravel())
 
 
-def _nearest(index: faiss.IndexFlatIP, queries: F32, n: int) -> I64:
-    """(len(queries), n) ids, each query answered by one thread.
+def _nearest(index: Index, queries: F32, n: int) -> I64:
+    """(len(queries), n) positions in the index."""
+    short = index.shortened(queries)
+    bounds, near = index.short.search(short, min(4 * n + 200, len(index.rows)))
+    found = np.empty((len(queries), n), np.int64)
+    for i, (query, at) in enumerate(zip(queries, near, strict=True)):
+        products = _products(index, query, at)
+        # As many are no less than this, so whatever cannot reach it is not among the nearest.
+        least = np.partition(products, len(at) - n)[len(at) - n] - _ROUNDING * index.longest * np.sqrt(query @ query)
+        if len(at) < len(index.rows) and bounds[i, -1] >= least:
+            _, _, at = index.short.range_search(short[i : i + 1], float(least))
+            products = _products(index, query, at)
+        found[i] = at[np.lexsort((index.rows[at], -products))[:n]]
+    return found
 
-    With fewer queries than threads FAISS divides the vectors among the threads instead, and sums in another order.
-    """
-    threads = faiss.omp_get_max_threads()
-    if len(queries) < threads:
-        faiss.omp_set_num_threads(1)
-    try:
-        ids: I64 = index.search(queries, n)[1]
-        return ids
-    finally:
-        faiss.omp_set_num_threads(threads)
+
+def _products(index: Index, query: F32, at: I64) -> F32:
+    vectors = index.vectors[at]
+    return inner_products(np.broadcast_to(query, vectors.shape), vectors)
 
 
 def inner_products(left: F32, right: F32) -> F32:
@@ -50,23 +103,20 @@ def inner_products(left: F32, right: F32) -> F32:
     return products
 
 
-def save(index: faiss.IndexFlatIP, path: Path) -> None:
-    """Write the index in the format of FAISS."""
+def save(vectors: F32, path: Path) -> None:
+    """Write (n, d) float32 vectors in the format of FAISS."""
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(np.ascontiguousarray(vectors, np.float32))
     faiss.write_index(index, str(path))
 
 
-def load(path: Path) -> faiss.IndexFlatIP:
-    """Read what `save` wrote; an unreadable file is an `ArtifactError`."""
+def load(path: Path) -> F32:
+    """Read the vectors that `save` wrote; an unreadable file is an `ArtifactError`."""
     try:
         index = faiss.read_index(str(path))
     except RuntimeError as error:
         raise ArtifactError(f"{path}: FAISS cannot read this index. Verify the release with `cortex-rec releases verify`.") from error
     if not isinstance(index, faiss.IndexFlatIP):
         raise ArtifactError(f"{path}: holds a {type(index).__name__}, expected an IndexFlatIP. Train again with this version.")
-    return index
-
-
-def vectors_of(index: faiss.IndexFlatIP) -> F32:
-    """The (n, d) float32 vectors of a flat index, without a copy of the index."""
-    stored: F32 = index.reconstruct_n(0, index.ntotal)
-    return stored
+    vectors: F32 = index.reconstruct_n(0, index.ntotal)
+    return vectors

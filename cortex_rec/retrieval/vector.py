@@ -5,14 +5,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-import faiss
 import numpy as np
 
 from cortex_rec.arrays import F32, Ragged, load_arrays, save_arrays
 from cortex_rec.config import Vector as VectorConfig
 from cortex_rec.newcomers import Newcomers
-from cortex_rec.queries import Queries
-from cortex_rec.retrieval import index as flat
+from cortex_rec.queries import Queries, once
+from cortex_rec.retrieval import index
+from cortex_rec.retrieval.index import Index
 from cortex_rec.retrieval.protocol import Evidence
 
 
@@ -22,41 +22,45 @@ class Vector:
 
     Parameters
     ----------
-    index
-        Unit vectors of the items by row.
+    items
+        (n_items, d) float32 unit vectors.
     half_life_days
         Of a purchase's weight in the user's mean vector.
     """
 
-    index: faiss.IndexFlatIP
+    items: F32
     half_life_days: float
 
     @cached_property
-    def items(self) -> F32:
-        """(n_items, d) float32 unit vectors."""
-        return flat.vectors_of(self.index)
+    def index(self) -> Index:
+        """All of them."""
+        return Index(self.items, np.arange(len(self.items)))
 
     def retrieve(self, queries: Queries, n: int) -> Ragged:
-        return flat.search(self.index, np.arange(self.index.ntotal), taste(queries, self.items, self.half_life_days), n)
+        return index.search(self.index, self._taste(queries), n)
 
     def score(self, queries: Queries, lists: Ragged) -> F32:
-        return flat.inner_products(taste(queries, self.items, self.half_life_days)[lists.owner], self.items[lists.item])
+        return index.inner_products(self._taste(queries)[lists.owner], self.items[lists.item])
+
+    @once
+    def _taste(self, queries: Queries) -> F32:
+        return taste(queries, self.items, self.half_life_days)
 
     def widened(self, new: Newcomers) -> Self:
-        return type(self)(flat.build(np.concatenate([self.items, new.content.vectors])), self.half_life_days)
+        return type(self)(np.concatenate([self.items, new.content.vectors]), self.half_life_days)
 
     def save(self, folder: Path) -> None:
-        flat.save(self.index, folder / "vector.faiss")
+        index.save(self.items, folder / "vector.faiss")
         save_arrays(folder / "vector.safetensors", {"half_life_days": np.array([self.half_life_days])})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        return cls(flat.load(folder / "vector.faiss"), float(load_arrays(folder / "vector.safetensors")["half_life_days"][0]))
+        return cls(index.load(folder / "vector.faiss"), float(load_arrays(folder / "vector.safetensors")["half_life_days"][0]))
 
 
 def fit(evidence: Evidence, config: VectorConfig, *, start: object = None) -> Vector:
     """Put the content vectors into an index."""
-    return Vector(flat.build(evidence.content.vectors), config.half_life_days)
+    return Vector(evidence.content.vectors, config.half_life_days)
 
 
 def taste(queries: Queries, vectors: F32, half_life_days: float) -> F32:
@@ -66,5 +70,5 @@ def taste(queries: Queries, vectors: F32, half_life_days: float) -> F32:
     for i in range(len(queries)):
         own = slice(queries.items_pointer[i], queries.items_pointer[i + 1])
         total[i] = weight[own] @ vectors[queries.items.member[own]]
-    length = np.sqrt(flat.inner_products(total, total))[:, None]
+    length = np.sqrt(index.inner_products(total, total))[:, None]
     return np.divide(total, length, out=np.zeros_like(total), where=length > 0)

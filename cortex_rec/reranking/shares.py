@@ -1,4 +1,4 @@
-"""A bounded share of the places for items that nobody has bought yet."""
+"""A bounded share of the places for a kind of items: unsold ones, ones that are new to the user, the long tail."""
 
 from itertools import pairwise
 
@@ -7,17 +7,22 @@ import numpy as np
 from cortex_rec.arrays import I64, Bool
 
 
-def explore(pointer: I64, unsold: Bool, share: float) -> I64:
-    """The order in which ranked lists are shown so that unsold items get their share of the places.
+def due(share: float, places: int) -> int:
+    """How many of the first `places` go to a kind at least."""
+    return int(np.floor(share * places + 1e-9))
 
-    Of the first p places of a list at least `floor(share * p)` go to unsold items, as far as it has any: the best ones, by their own
+
+def explore(pointer: I64, kind: Bool, share: float) -> I64:
+    """The order in which ranked lists are shown so that one kind of items gets its share of the places.
+
+    Of the first p places of a list at least `due(share, p)` go to it, as far as the list has any: the best ones, by their own
     order, and none that stood higher by itself is moved. All others keep their order.
 
     Parameters
     ----------
     pointer
         (n_lists + 1,) int64; list `i` is entries `pointer[i]:pointer[i + 1]`, best first.
-    unsold
+    kind
         (n,) bool, by entry.
     share
         0 to 1; 0 changes nothing.
@@ -27,11 +32,11 @@ def explore(pointer: I64, unsold: Bool, share: float) -> I64:
     I64
         (n,) int64 positions of the entries in their new order.
     """
-    order = np.arange(len(unsold))
+    order = np.arange(len(kind))
     if share == 0:
         return order
     for start, end in pairwise(pointer.tolist()):
-        for count, at in enumerate(np.flatnonzero(unsold[start:end]) + start, start=1):
+        for count, at in enumerate(np.flatnonzero(kind[start:end]) + start, start=1):
             place = start + int(np.ceil(count / share - 1e-9)) - 1
             if place >= at:
                 continue

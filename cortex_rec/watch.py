@@ -1,0 +1,48 @@
+"""Who keeps the time of a request: the library reads no clock, so its caller may bring one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+class Watch:
+    """Never late and without a memory: for callers who set no deadline and measure nothing."""
+
+    def late(self) -> bool:
+        """Whether what is still to be asked should be left out."""
+        return False
+
+    def done(self, stage: str) -> None:
+        """A stage (retrieve, features, rank, rules, explain) has just ended; it began where the one before it did."""
+
+
+@dataclass
+class Stopwatch(Watch):
+    """Keeps what each stage took, and is late after a while.
+
+    Parameters
+    ----------
+    clock
+        Gives seconds, for example `time.perf_counter`.
+    patience
+        Seconds from the start after which no further retriever is asked.
+
+    Attributes
+    ----------
+    milliseconds
+        Of each stage so far.
+    """
+
+    clock: Callable[[], float]
+    patience: float = float("inf")
+    milliseconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._start = self._last = self.clock()
+
+    def late(self) -> bool:
+        return self.clock() - self._start > self.patience
+
+    def done(self, stage: str) -> None:
+        now = self.clock()
+        self.milliseconds[stage] = self.milliseconds.get(stage, 0.0) + 1_000 * (now - self._last)
+        self._last = now
