@@ -69,10 +69,10 @@ def own_command(port: int) -> list[str]:
 
 
 @contextmanager
-def serving(releases: Path, folder: Path, command: Callable[[int], list[str]] = command) -> Iterator[Served]:
-    """Serve until the block ends; the log and BentoML's home are in `folder`."""
+def serving(releases: Path, folder: Path, command: Callable[[int], list[str]] = command, **more: str) -> Iterator[Served]:
+    """Serve until the block ends, with more variables if there are any; the log and BentoML's home are in `folder`."""
     port, log = free_port(), folder / "service.log"
-    variables = environment(releases) | {"BENTOML_HOME": str(folder / "bentoml")}
+    variables = environment(releases) | {"BENTOML_HOME": str(folder / "bentoml")} | more
     with (
         log.open("wb") as output,
         subprocess.Popen(command(port), cwd=ROOT, env=variables, stdout=output, stderr=output) as process,

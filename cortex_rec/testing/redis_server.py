@@ -41,6 +41,7 @@ class RedisServer:
         raise AssertionError(f"redis-server ended: {''.join(said)}")
 
     def stop(self) -> None:
-        """Kill it, as a power cut would."""
-        self.process.kill()
-        self.process.communicate()
+        """Kill it, as a power cut would; nothing when it is dead already."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
