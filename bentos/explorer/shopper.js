@@ -27,7 +27,7 @@ export function shopper(view, {id, options}, facts) {
     }, choose: each => { location.hash = address.link("shopper", each, options); }}));
   const said = h("p", {class: "meta"}, "…");
   const slate = new Slate({act, span: facts.span});
-  const trouble = h("div");
+  const trouble = h("div", {class: "trouble"});
   const made = making({facts, why: options.why, onWhy: item => { set({why: item}); }});
   const past = h("section", {class: "past", "aria-label": "History"});
   view.replaceChildren(h("div", {class: "shopper"}, who,
