@@ -8,6 +8,7 @@ from bentos.answered import Answer, Answers, Item
 from bentos.asked import Batch, PopularIn, RankItems, Recommend, RecommendTo, SimilarTo, Trending
 from bentos.current import Loaded
 from bentos.desk import Desk
+from cortex_rec import browsing
 from cortex_rec.requests import Filters, Recommendation, Request, Rules, Slate
 
 
@@ -33,22 +34,22 @@ async def recommend_batch(desk: Desk, asked: Batch) -> Answers:
 async def rank(desk: Desk, asked: RankItems) -> Answer:
     """Your candidates in the order in which the user is likely to buy them."""
     request = Request(asked.user_id, asked.basket, asked.store_id, n=len(asked.items))
-    return await _computed(desk, lambda loaded: loaded.recommender.rank_items(request, asked.items))
+    return await _computed(desk, lambda loaded: browsing.rank_items(loaded.recommender, request, asked.items))
 
 
 async def similar(desk: Desk, asked: SimilarTo) -> Answer:
     """What is like an item, by what both say and show and who buys them."""
-    return await _computed(desk, lambda loaded: loaded.recommender.similar(asked.item_id, asked.n))
+    return await _computed(desk, lambda loaded: browsing.similar(loaded.recommender, asked.item_id, asked.n))
 
 
 async def popular(desk: Desk, asked: PopularIn) -> Answer:
     """What is bought most, in a store or everywhere."""
-    return await _computed(desk, lambda loaded: loaded.recommender.popular(asked.n, asked.store_id))
+    return await _computed(desk, lambda loaded: browsing.popular(loaded.recommender, asked.n, asked.store_id))
 
 
 async def trending(desk: Desk, asked: Trending) -> Answer:
     """What is bought more than in the weeks before."""
-    return await _computed(desk, lambda loaded: loaded.recommender.trending(asked.n))
+    return await _computed(desk, lambda loaded: browsing.trending(loaded.recommender, asked.n))
 
 
 async def _recommended(desk: Desk, request: Request) -> Answer:

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 
 import numpy as np
 import polars as pl
@@ -86,5 +85,5 @@ def _picture(asked: NewItem) -> bytes | None:
         return None
     try:
         return base64.b64decode(asked.image, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise DataError(f"items: the image of {asked.item_id!r} is not base64 ({error}). Send the file's bytes in base64.") from error

@@ -1,4 +1,4 @@
-"""The request path, whole: ask -> retrieve -> features -> rank -> explore -> explain.
+"""The request path, whole: ask -> find (retrieve, filter) -> features -> rank -> arrange by rules -> explain.
 
 Evaluation, the service, the command line and the notebook of a reader all call this page.
 """
@@ -15,73 +15,29 @@ import numpy as np
 import polars as pl
 
 from cortex_rec import __version__
-from cortex_rec.arrays import F32, I32, I64, NO_ROW, Bool, Ragged
+from cortex_rec.answered import Answered, Asked, Ranked
+from cortex_rec.arrays import F32, I32, I64, NO_ROW, Ragged
 from cortex_rec.embeddings.placed import Placed
 from cortex_rec.encoding import Encoded
 from cortex_rec.errors import ArtifactError, DataError, EventsUnavailable, UnknownItem
 from cortex_rec.events.overlay import Live
 from cortex_rec.events.protocol import EventStore, Line
 from cortex_rec.explanations import NOTHING, reasons
-from cortex_rec.features.assemble import assemble
+from cortex_rec.features.assemble import Matrix, assemble
+from cortex_rec.finding import find
 from cortex_rec.histories import from_baskets
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries, usual_store
 from cortex_rec.ranking.rankers import Calibrated
 from cortex_rec.requests import Recommendation, Request, Slate
-from cortex_rec.reranking.shares import explore
+from cortex_rec.reranking.arranging import arranged_for
 from cortex_rec.retrieval.union import Candidates
 from cortex_rec.snapshot import Snapshot
+from cortex_rec.watch import NEVER_LATE, Watch
 
 #: Part of `Slate.degraded` when the store of events fails.
 WITHOUT_EVENTS: Final = "events: their store does not answer, so what happened since the release does not count"
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """All candidates of each query, best first; the others are aligned with `lists.item`.
-
-    `probabilities` of a purchase are NaN for who has no history; `found_by` is (n, n_retrievers) bool, in the order of the
-    union's names.
-    """
-
-    lists: Ragged
-    scores: F32
-    probabilities: F32
-    found_by: Bool
-
-    def explored(self, unsold: Bool, share: float) -> Self:
-        """With the best unsold items, `unsold` being (n_items,) bool, moved up to their share of the places."""
-        if share == 0:
-            return self
-        order = explore(self.lists.pointer, unsold[self.lists.item], share)
-        lists = Ragged(self.lists.pointer, self.lists.item[order])
-        return type(self)(lists, self.scores[order], self.probabilities[order], self.found_by[order])
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Requests as the release understands them; entry `i` of each is of request `i`.
-
-    Parameters
-    ----------
-    queries
-        Their histories, with what was bought since the release, and `baskets` and `clicked` as one last basket that is not bought yet.
-    baskets
-        Distinct item rows, ascending: `Request.items` and what was carted in the user's last session; not recommended.
-    clicked
-        Distinct item rows, ascending, that were only looked at in the last session; they may be recommended.
-    hidden
-        Distinct item rows, ascending, that the user does not want to see; not recommended.
-    degraded
-        What could not be learned.
-    """
-
-    queries: Queries
-    baskets: Ragged
-    clicked: Ragged
-    hidden: Ragged
-    degraded: list[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -161,28 +117,52 @@ class Recommender:
         """
         return replace(self, ranker=self.ranker.compiled(cache))
 
-    def recommend(self, requests: Sequence[Request]) -> list[Slate]:
+    def recommend(self, requests: Sequence[Request], watch: Watch = NEVER_LATE) -> list[Slate]:
         """Answer requests; each answer is the same in a batch as alone.
+
+        Parameters
+        ----------
+        watch
+            Keeps the time, for who sets a deadline or wants to know what took how long.
 
         Raises
         ------
         UnknownItem
-            If a request names an item in its basket that the catalogue does not have.
+            If a request names an item that the catalogue does not have.
+        InvalidRequest
+            If it names a group or a value that the catalogue does not have.
         """
+        answered = self.answer(requests, watch)
+        slates = [self._slate(i, answered) for i in range(len(requests))]
+        watch.done("explain")
+        return slates
+
+    def answer(self, requests: Sequence[Request], watch: Watch = NEVER_LATE) -> Answered:
+        """Everything that an answer rests on, stage by stage; `recommend` puts it into words."""
         asked = self.ask(requests)
-        ranked = self.rank(asked.queries)
-        return [self._slate(i, request, asked, ranked) for i, request in enumerate(requests)]
+        found = find(asked, self.snapshot, self.data, watch)
+        watch.done("retrieve")
+        matrix = assemble(asked.queries, found.candidates, self.snapshot, self.data.catalogue)
+        watch.done("features")
+        ranked = self.order(asked.queries, found.candidates, matrix)
+        watch.done("rank")
+        arranged = tuple(arranged_for(asked, i, ranked, self) for i in range(len(requests)))
+        watch.done("rules")
+        return Answered(asked, found, matrix, ranked, arranged)
 
     def rank(self, queries: Queries) -> Ranked:
-        """Retrieve, compute features, score and order; who has no history at all gets the popular items in their order."""
+        """Retrieve, compute features, score and order, without filters and rules: what evaluation judges."""
         candidates = self.snapshot.union.retrieve(queries)
-        matrix = assemble(queries, candidates, self.snapshot, self.data.catalogue)
+        return self.order(queries, candidates, assemble(queries, candidates, self.snapshot, self.data.catalogue))
+
+    def order(self, queries: Queries, candidates: Candidates, matrix: Matrix) -> Ranked:
+        """Score candidates by their features and put the best first; who has no history at all gets the popular items in their order."""
         scores = self.ranker.score(matrix)
         probabilities = self.ranker.probability(scores)
         stranger = np.diff(queries.histories.pointer) == 0
         if stranger.any():
             theirs = stranger[candidates.lists.owner]
-            popularity = candidates.scores[:, self.snapshot.union.names.index("popular")]
+            popularity = np.nan_to_num(candidates.scores[:, self.snapshot.union.names.index("popular")])
             scores, probabilities = np.where(theirs, popularity, scores), np.where(theirs, np.float32(np.nan), probabilities)
         return _in_order(candidates, scores, probabilities).explored(self.snapshot.statistics.unsold, self.exploration)
 
@@ -206,7 +186,7 @@ class Recommender:
         usual = usual_store(histories, as_of)
         named = self.data.stores.rows([request.store or "" for request in requests])
         queries = Queries(histories, users, as_of, np.where(named == NO_ROW, usual, named), len(self.data.items))
-        return Asked(queries, baskets, clicked, live.hidden, degraded)
+        return Asked(tuple(requests), queries, baskets, clicked, live.hidden, degraded)
 
     def _live(self, requests: Sequence[Request]) -> tuple[Live, list[tuple[str, ...]]]:
         """What the users of requests did since the release, and for each request what could not be learned of it."""
@@ -241,17 +221,15 @@ class Recommender:
             )
         return np.unique(rows).astype(np.int32)
 
-    def _slate(self, i: int, request: Request, asked: Asked, ranked: Ranked) -> Slate:
-        own = slice(ranked.lists.pointer[i], ranked.lists.pointer[i + 1])
-        unwanted = np.union1d(asked.baskets[i], asked.hidden[i])
-        wanted = np.flatnonzero(~np.isin(ranked.lists.item[own], unwanted))[: request.n]
-        items, scores, likely = ranked.lists.item[own][wanted], ranked.scores[own][wanted], ranked.probabilities[own][wanted]
-        why = reasons(i, items, asked.queries, self.snapshot, self.data, asked.baskets[i])
-        external = self.data.items.external(items)
+    def _slate(self, i: int, answered: Answered) -> Slate:
+        asked, ranked, shown = answered.asked, answered.ranked, answered.shown(i)
+        request, items = asked.requests[i], ranked.lists.item[shown]
+        why = reasons(i, items, asked.queries, self.snapshot, self.data, asked.baskets[i]) if request.explain else [()] * len(items)
         titles = [self.data.catalogue.titles[item] for item in items]
-        chances = [None if np.isnan(chance) else float(chance) for chance in likely]
-        chosen = (Recommendation(*entry) for entry in zip(external, titles, map(float, scores), chances, why, strict=True))
-        return Slate(tuple(chosen), self._fallback(request, asked, i), asked.degraded[i])
+        chances = [None if np.isnan(chance) else float(chance) for chance in ranked.probabilities[shown]]
+        columns = (self.data.items.external(items), titles, map(float, ranked.scores[shown]), chances, why)
+        chosen = tuple(Recommendation(*entry) for entry in zip(*columns, strict=True))
+        return Slate(chosen, self._fallback(request, asked, i), answered.degraded(i), int(answered.found.widened[i]))
 
     def _fallback(self, request: Request, asked: Asked, i: int) -> str | None:
         pointer = asked.queries.histories.pointer
@@ -271,4 +249,5 @@ def _in_order(candidates: Candidates, scores: F32, probabilities: F32) -> Ranked
     """Best first within each list; equal scores in the order of the rows."""
     lists = candidates.lists
     order: I64 = np.lexsort((lists.item, -scores, lists.owner))
-    return Ranked(Ragged(lists.pointer, lists.item[order]), scores[order], probabilities[order], np.isfinite(candidates.ranks[order]))
+    found_by = np.isfinite(candidates.ranks[order])
+    return Ranked(Ragged(lists.pointer, lists.item[order]), scores[order], probabilities[order], found_by, order)

@@ -31,6 +31,19 @@ class Filters:
     price_to: float | None = None
     in_store: bool = False
 
+    def __post_init__(self) -> None:
+        if self.bought_days is not None and not 0 <= self.bought_days < float("inf"):
+            raise InvalidRequest(f"filters.bought_days: {self.bought_days:g} is no number of days. Give 0 or more.")
+        for name in ("price_from", "price_to"):
+            price = getattr(self, name)
+            if price is not None and not 0 <= price < float("inf"):
+                raise InvalidRequest(f"filters.{name}: {price:g} is no price. Give 0 or more.")
+        if self.price_from is not None and self.price_to is not None and self.price_from > self.price_to:
+            raise InvalidRequest(f"filters.price_from: {self.price_from:g} is above price_to, {self.price_to:g}. Nothing costs that.")
+        for group, values in self.groups.items():
+            if not values:
+                raise InvalidRequest(f"filters.groups: no value of {group!r} is named. Name some, or leave the group out.")
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -59,6 +72,19 @@ class Rules:
     new_share: float = 0.0
     tail_share: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name in ("diversity", "new_share", "tail_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidRequest(f"rules.{name}: {getattr(self, name):g} is not between 0 and 1.")
+        for item, factor in self.boosted.items():
+            if not 0 < factor < float("inf"):
+                raise InvalidRequest(f"rules.boosted: {factor:g} for {item!r} is no factor. Give more than 0; 1 changes nothing.")
+        for group, most in self.caps.items():
+            if most < 1:
+                raise InvalidRequest(f"rules.caps: {most} for {group!r}. Give at least 1, or leave values out by `filters.groups`.")
+        if len(set(self.pinned)) < len(self.pinned):
+            raise InvalidRequest("rules.pinned: an item is named twice. Name each once.")
+
 
 @dataclass(frozen=True)
 class Request:
@@ -84,7 +110,7 @@ class Request:
     Raises
     ------
     InvalidRequest
-        If `n` is below 1.
+        If `n` is below 1, or a pinned item is excluded or in the basket.
     """
 
     user: str | None = None
@@ -100,6 +126,9 @@ class Request:
     def __post_init__(self) -> None:
         if self.n < 1:
             raise InvalidRequest(f"n: {self.n} items cannot be recommended. Ask for at least 1.")
+        unwanted = [item for item in self.rules.pinned if item in self.filters.exclude or item in self.items]
+        if unwanted:
+            raise InvalidRequest(f"rules.pinned: {unwanted[0]!r} is in the basket or excluded, too. Leave it out of one of the two.")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,10 @@ class Watch:
         """A stage (retrieve, features, rank, rules, explain) has just ended; it began where the one before it did."""
 
 
+#: The default: there is nothing to it that could differ.
+NEVER_LATE = Watch()
+
+
 @dataclass
 class Stopwatch(Watch):
     """Keeps what each stage took, and is late after a while.

@@ -1,14 +1,18 @@
 """A shop with words, pictures and attributes of its own: from its files to a release to which a product is added while it serves."""
 
+import base64
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import psutil
 import pytest
 import yaml
 from command_line import TINY, cortex_rec
 from PIL import Image
+from serving import serving
 
 from cortex_rec.embeddings.content import Content
 from cortex_rec.embeddings.placed import Placed
@@ -101,3 +105,43 @@ def test_a_product_added_to_the_release_is_recommended_at_once(trained: tuple[Pa
     told = [json.loads(cortex_rec("recommend", user, "--n", "20", "--json", folder=folder).stdout) for user in ("h000", "h001", "h002")]
     # A fifth of twenty places, and three products that nobody has bought.
     assert all("z9" in {item["item_id"] for item in each["items"]} for each in told)
+
+
+def test_a_product_put_over_http_is_recommended_within_two_seconds_and_the_answering_process_stays_small(
+    trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, _ = trained
+    picture("MILK", folder / "put.png")
+    body = {
+        "title": "Lake milk 8 kg",
+        "image": base64.b64encode((folder / "put.png").read_bytes()).decode(),
+        "attributes": {"subcategory": "MILK", "colour": "MI"},
+    }
+    with serving(folder / "releases", tmp_path) as served:
+        first = served.client.put("/api/items/z7", json=body)
+        if first.status_code == 503:
+            assert (first.json()["error"], first.headers["retry-after"]) == ("encoders_loading", "5")
+        for _ in range(20):
+            if served.client.put("/api/items/z7", json=body).status_code == 200:
+                break
+        begun = time.perf_counter()
+        assert served.client.put("/api/items/z8", json=body).json()["item_id"] == "z8"
+        told = served.client.post("/recommend", json={"user_id": "h000", "n": 20}).json()["items"]
+        assert time.perf_counter() - begun < 2
+        assert {"z7", "z8"} & {item["item_id"] for item in told}
+        assert served.client.get("/api/items/z8").json()["groups"] == {"subcategory": "MILK", "colour": "MI"}
+        broken = served.client.put("/api/items/z6", json={"title": "x", "image": base64.b64encode(b"no picture").decode()})
+        assert (broken.status_code, broken.json()["error"]) == (422, "invalid_item")
+        assert "the image of 'z6'" in broken.json()["detail"]
+
+        answering, encoding = served.worker(), []
+        for child in psutil.Process(answering).children():
+            if "libtorch" in (Path("/proc") / str(child.pid) / "maps").read_text():
+                encoding.append(child)
+        assert "libtorch" not in (Path("/proc") / str(answering) / "maps").read_text()
+        (encoder,) = encoding
+        encoder.kill()
+        encoder.wait(60)
+        statuses = [served.client.put("/api/items/z9", json=body).status_code for _ in range(2)]
+        assert statuses[0] == 503
+    assert "z8" in {item["item_id"] for item in json.loads(cortex_rec("items", "list", "--json", folder=folder).stdout)}

@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, F64, I32, I64, Ragged, extended, load_arrays, rekeyed, save_arrays, vars_of
+from cortex_rec.arrays import F32, F64, I32, I64, Ragged, extended, find, load_arrays, rekeyed, save_arrays, vars_of
 from cortex_rec.config import Favourites as FavouritesConfig
 from cortex_rec.config import Promoted as PromotedConfig
 from cortex_rec.newcomers import Newcomers
@@ -52,8 +52,8 @@ class Favourites:
         if len(self.offer_key):
             n = len(self.group)
             store = queries.store[lists.owner].astype(np.int64) + 1
-            everywhere = np.isin(lists.item, self.offer_key[: np.searchsorted(self.offer_key, n)])
-            score[~(everywhere | np.isin(store * n + lists.item, self.offer_key))] = 0
+            everywhere = find(self.offer_key[: np.searchsorted(self.offer_key, n)], lists.item) >= 0
+            score[~(everywhere | (find(self.offer_key, store * n + lists.item) >= 0))] = 0
         return score
 
     def _offered(self, store: int) -> I32:

@@ -138,7 +138,7 @@ class Union:
                 continue
             try:
                 found[name] = retriever.retrieve(queries, times * self.sizes[name])
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (raised again, unless an answer without it is better than none)
                 _failed(name, error, watch, missing)
         return found
 
@@ -149,7 +149,7 @@ class Union:
                 continue
             try:
                 scores[:, column] = retriever.score(queries, lists)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (raised again, unless an answer without it is better than none)
                 _failed(name, error, watch, missing)
         return scores
 
