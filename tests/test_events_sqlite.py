@@ -94,3 +94,11 @@ def test_what_is_forgotten_is_not_in_the_files_any_more(tmp_path: Path) -> None:
 def test_a_place_that_is_no_store_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"postgres:// is no store of events\. Give a file, or redis://"):
         events.open("postgres://localhost/shop")
+
+
+def test_a_commit_is_flushed_before_it_returns(tmp_path: Path) -> None:
+    """A power cut cannot be tried here; what SQLite was told can be asked."""
+    store = SqliteEvents(tmp_path / "events.sqlite")
+    assert store._writer.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert store._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    store.close()
