@@ -1,6 +1,5 @@
 """The API keeps to its own OpenAPI document, whatever it is asked."""
 
-from pathlib import Path
 
 import pytest
 import schemathesis
@@ -13,7 +12,6 @@ from starlette.types import ASGIApp
 from bentos import openapi
 from bentos.table import TABLE, Operation
 from cortex_rec.testing.release import small_release
-
 
 #: What a schema cannot say: which items and values a release has, and that an event is not of before 1970.
 REFUSALS = [positive_data_acceptance]
