@@ -52,6 +52,11 @@ class Blend:
         added[:, -1] = own[:, -1] + self.weights[1] * self.neural.score(matrix)
         return added
 
+    def contributions_by_kind(self, matrix: Matrix) -> F32:
+        """What each kind of feature adds by way of the trees."""
+        added: F32 = self.trees.contributions_by_kind(matrix) * self.weights[0]
+        return added
+
     def compiled(self, cache: Path) -> Self:
         """The same with compiled trees."""
         return replace(self, trees=self.trees.compiled(cache))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -13,9 +14,11 @@ import numpy as np
 from cortex_rec.arrays import F32
 from cortex_rec.config import Ranking
 from cortex_rec.errors import EmptyTrainingSetError
+from cortex_rec.features import kinds
 from cortex_rec.features.assemble import Matrix
 from cortex_rec.folders import readable
 from cortex_rec.ranking import machine_code
+from cortex_rec.ranking.paths import Paths
 from cortex_rec.ranking.training import TrainingLists, bought, column, groups, informative, spread
 
 _NAMES: Final = "lambdarank.json"
@@ -79,6 +82,16 @@ class LambdaRank:
             for booster in self.boosters.values():
                 added += booster.predict(values, num_threads=1, pred_contrib=True)
         return added.astype(np.float32)
+
+    def contributions_by_kind(self, matrix: Matrix) -> F32:
+        """(n, len(KINDS)) float32 what features of each kind add on the ways down the trees; each row sums to its score less the mean."""
+        if len(matrix.values) == 0:
+            return np.zeros((0, len(kinds.KINDS)), np.float32)
+        return self._paths.of(self.boosters.values(), matrix.columns(self.features))
+
+    @cached_property
+    def _paths(self) -> Paths:
+        return Paths.through(self.boosters.values(), kinds.places(self.features), len(kinds.KINDS))
 
     def save(self, folder: Path) -> None:
         """Write LightGBM's text format, a file an objective, and the names into an existing folder."""

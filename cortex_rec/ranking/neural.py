@@ -93,6 +93,9 @@ class Neural:
     def contributions(self, matrix: Matrix) -> None:
         """None: what a feature adds cannot be told apart from what the others make of it."""
 
+    def contributions_by_kind(self, matrix: Matrix) -> None:
+        """None, for the same reason."""
+
     def compiled(self, cache: Path) -> Self:
         """Itself: NumPy is already machine code."""
         return self

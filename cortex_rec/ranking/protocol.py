@@ -33,6 +33,13 @@ class Ranker(Protocol):
         """
         ...
 
+    def contributions_by_kind(self, matrix: Matrix) -> F32 | None:
+        """What features of each of `KINDS` add to each score, over the mean score: (n, len(KINDS)); None where that cannot be said.
+
+        Quick enough for every answer, where `contributions` is not; what it says of an item may differ a little.
+        """
+        ...
+
     def compiled(self, cache: Path) -> Self:
         """The same ranker with the same bits, quicker on this machine where that is possible; `cache` is a folder for machine code."""
         ...

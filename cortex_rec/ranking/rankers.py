@@ -70,6 +70,10 @@ class Calibrated:
         """(n, len(features) + 1) float32 what each feature adds to each score, last what none adds; None where that cannot be said."""
         return self.ranker.contributions(matrix)
 
+    def contributions_by_kind(self, matrix: Matrix) -> F32 | None:
+        """(n, len(KINDS)) float32 what features of each kind add to each score, quickly; None where that cannot be said."""
+        return self.ranker.contributions_by_kind(matrix)
+
     def compiled(self, cache: Path) -> Self:
         """The same bits, quicker on this machine where that is possible; `cache` is a folder for machine code."""
         return replace(self, ranker=self.ranker.compiled(cache))

@@ -9,6 +9,7 @@ import numpy as np
 
 from cortex_rec.arrays import Ragged, pointers
 from cortex_rec.features.assemble import Matrix
+from cortex_rec.features.kinds import KINDS
 from cortex_rec.features.recent import LENGTH, Recent
 from cortex_rec.ranking.protocol import Ranker
 from cortex_rec.ranking.training import TrainingLists
@@ -83,6 +84,15 @@ class RankerContract:
         assert added.dtype == np.float32
         assert np.allclose(added.sum(axis=1), ranker.score(matrix), atol=1e-4)
         assert np.ptp(added[:, 0]) > 0
+
+    def test_what_kinds_of_features_add_is_told_of_every_row(self) -> None:
+        ranker, matrix = self.fit([small_lists(0)]), small_lists(2).matrix
+        added = ranker.contributions_by_kind(matrix)
+        if added is None:
+            return
+        assert added.shape == (len(matrix.values), len(KINDS))
+        assert added.dtype == np.float32
+        assert np.ptp(added, axis=0).max() > 0
 
     def test_saved_and_loaded_it_gives_the_same_bits(self, tmp_path: Path) -> None:
         ranker, matrix = self.fit([small_lists(0)]), small_lists(2).matrix
