@@ -85,7 +85,6 @@ def test_a_shopper_is_searched_and_shown_with_history_and_what_comes_next(page: 
     assert page.url.endswith("#shopper/h011")
 
     told = answer(site, "h011")
-    page.wait_for_load_state("networkidle")
     assert cards(page) == items(told)
     first, item = page.locator(".card").first, told["items"][0]
     expect(first.get_by_role("heading")).to_have_text(item["title"][0].upper() + item["title"][1:])
@@ -99,7 +98,6 @@ def test_what_is_bought_changes_the_list_says_what_moved_and_stands_in_the_histo
     show(page, "#shopper/h020")
     before = cards(page)
     item = press(page, 0, "purchase")
-    page.wait_for_load_state("networkidle")
     after = cards(page)
     assert after != before
     assert after == items(answer(site, "h020"))
@@ -136,7 +134,6 @@ def test_a_slider_sets_a_rule_the_address_holds_it_and_the_list_is_the_services(
     plain = cards(page)
     with page.expect_response("**/recommend"):
         page.get_by_role("slider", name=label).fill("1")
-    page.wait_for_load_state("networkidle")
     assert cards(page) == items(answer(site, "h007", rules={rule: 1.0}))
     assert cards(page) != plain
     assert page.url.endswith(f"#shopper/h007?{'new' if rule == 'new_share' else rule}=1")
@@ -149,7 +146,6 @@ def test_only_one_department_is_shown_when_asked_for(page: Page, site: str) -> N
     show(page, "#shopper/h008")
     with page.expect_response("**/recommend"):
         page.get_by_role("combobox", name="Department").select_option("DAIRY")
-    page.wait_for_load_state("networkidle")
     shown = cards(page)
     assert shown
     groups = [httpx.get(f"{site}/api/items/{item}").json()["groups"]["department"] for item in shown]
@@ -341,7 +337,7 @@ def test_the_keyboard_alone_goes_all_the_way(page: Page) -> None:
     page.keyboard.press("Tab")
     with page.expect_response("**/recommend"):
         page.keyboard.press("Enter")
-    page.wait_for_load_state("networkidle")
+    cards(page)
     expect(focused).to_have_attribute("data-name", "purchase")
     assert focused.evaluate("element => element.closest('li') === element.closest('ol').firstElementChild")
 
