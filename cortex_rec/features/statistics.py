@@ -99,6 +99,11 @@ class Statistics:
         return np.isnan(self.days_listed)
 
     @cached_property
+    def days(self) -> float:
+        """Since the first purchase of all; 0 where there is none."""
+        return float(np.nanmax(self.days_listed, initial=0.0))
+
+    @cached_property
     def tail(self) -> Bool:
         """(n_items,) bool: all but the best sellers that make `HEAD` of the lines in the middle span."""
         lines = self.lines[:, 1].astype(np.float64)
