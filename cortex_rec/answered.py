@@ -133,6 +133,10 @@ class Answered:
         shown: I64 = self.ranked.lists.pointer[i] + self.arranged[i].at
         return shown
 
+    def stranger(self, i: int) -> bool:
+        """Whether request `i` has no history, not even a basket: such answers are the popular items in their order."""
+        return bool(self.asked.queries.strangers[i])
+
     def degraded(self, i: int) -> tuple[str, ...]:
         """What failed or came too late for request `i`, in words."""
         return self.asked.degraded[i] + self.found.degraded

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cortex_rec.arrays import F64, I32, I64, NO_ROW
+from cortex_rec.arrays import F64, I32, I64, NO_ROW, Bool
 from cortex_rec.features.groups import Groups, ages, decayed, group, mean_of
 from cortex_rec.histories import Histories
 
@@ -46,6 +46,12 @@ class Queries:
         """Query `i` alone."""
         at = np.array([i], np.int32)
         return Queries(self.histories.take(at), self.users[at], self.as_of, self.store[at], self.n_items)
+
+    @cached_property
+    def strangers(self) -> Bool:
+        """(n,) bool, who has no history at all."""
+        none: Bool = np.diff(self.histories.pointer) == 0
+        return none
 
     @cached_property
     def age(self) -> F64:

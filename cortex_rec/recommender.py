@@ -33,6 +33,7 @@ from cortex_rec.requests import Recommendation, Request, Slate
 from cortex_rec.reranking.arranging import arranged_for
 from cortex_rec.retrieval.union import Candidates
 from cortex_rec.snapshot import Snapshot
+from cortex_rec.traces import trace
 from cortex_rec.watch import NEVER_LATE, Watch
 
 #: Part of `Slate.degraded` when the store of events fails.
@@ -135,7 +136,10 @@ class Recommender:
         answered = self.answer(requests, watch)
         slates = [self._slate(i, answered) for i in range(len(requests))]
         watch.done("explain")
-        return slates
+        return [
+            replace(slate, trace=trace(i, answered, self, watch.milliseconds)) if request.trace else slate
+            for i, (slate, request) in enumerate(zip(slates, requests, strict=True))
+        ]
 
     def answer(self, requests: Sequence[Request], watch: Watch = NEVER_LATE) -> Answered:
         """Everything that an answer rests on, stage by stage; `recommend` puts it into words."""
@@ -159,7 +163,7 @@ class Recommender:
         """Score candidates by their features and put the best first; who has no history at all gets the popular items in their order."""
         scores = self.ranker.score(matrix)
         probabilities = self.ranker.probability(scores)
-        stranger = np.diff(queries.histories.pointer) == 0
+        stranger = queries.strangers
         if stranger.any():
             theirs = stranger[candidates.lists.owner]
             popularity = np.nan_to_num(candidates.scores[:, self.snapshot.union.names.index("popular")])
@@ -224,12 +228,19 @@ class Recommender:
     def _slate(self, i: int, answered: Answered) -> Slate:
         asked, ranked, shown = answered.asked, answered.ranked, answered.shown(i)
         request, items = asked.requests[i], ranked.lists.item[shown]
-        why = reasons(i, items, asked.queries, self.snapshot, self.data, asked.baskets[i]) if request.explain else [()] * len(items)
+        why = self._reasons(i, items, answered) if request.explain else [()] * len(items)
         titles = [self.data.catalogue.titles[item] for item in items]
         chances = [None if np.isnan(chance) else float(chance) for chance in ranked.probabilities[shown]]
         columns = (self.data.items.external(items), titles, map(float, ranked.scores[shown]), chances, why)
         chosen = tuple(Recommendation(*entry) for entry in zip(*columns, strict=True))
         return Slate(chosen, self._fallback(request, asked, i), answered.degraded(i), int(answered.found.widened[i]))
+
+    def _reasons(self, i: int, items: I32, answered: Answered) -> Sequence[tuple[str, ...]]:
+        rows, asked = answered.ranked.rows[answered.shown(i)], answered.asked
+        near = np.isfinite(answered.found.candidates.ranks[rows, self.snapshot.union.names.index("neighbours")])
+        # Who has no history is not ranked by the ranker, so what its features add is not why.
+        added = None if answered.stranger(i) else self.ranker.contributions_by_kind(answered.matrix.rows(rows))
+        return reasons(i, items, asked.queries, self.snapshot, self.data, asked.baskets[i], near, added)
 
     def _fallback(self, request: Request, asked: Asked, i: int) -> str | None:
         pointer = asked.queries.histories.pointer

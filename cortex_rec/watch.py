@@ -1,11 +1,15 @@
 """Who keeps the time of a request: the library reads no clock, so its caller may bring one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 
 class Watch:
     """Never late and without a memory: for callers who set no deadline and measure nothing."""
+
+    #: What each stage took so far, as far as it is known.
+    milliseconds: Mapping[str, float] = MappingProxyType({})
 
     def late(self) -> bool:
         """Whether what is still to be asked should be left out."""
