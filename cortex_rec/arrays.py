@@ -98,7 +98,7 @@ def ratio(top: Array, bottom: Array) -> F64:
     return result
 
 
-def find(keys: I64, wanted: Array) -> I64:
+def find(keys: Array, wanted: Array) -> I64:
     """Position of each wanted key in ascending, distinct `keys`, -1 where it is not among them."""
     if len(keys) == 0:
         return np.full(len(wanted), NO_ROW, np.int64)

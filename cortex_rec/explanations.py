@@ -126,7 +126,7 @@ class _Facts:
         copurchase = self.snapshot.union.retrievers["copurchase"]
         if not isinstance(copurchase, Copurchase) or len(self.items) == 0:
             return {}
-        wanted, neighbours = np.sort(items).astype(np.int64), copurchase.neighbours[self.items]
+        wanted, neighbours = np.sort(items), copurchase.neighbours[self.items]
         hit = np.flatnonzero(find(wanted, neighbours.ravel()) >= 0)
         owner, item = hit // neighbours.shape[1], neighbours.ravel()[hit]
         pull = copurchase.weights[self.items].ravel()[hit] * self.weight[owner]

@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from cortex_rec.arrays import DAY, F32, F64, I32, NO_ROW, Ragged, extended, load_arrays, save_arrays, sums
 from cortex_rec.config import Copurchase as CopurchaseConfig
 from cortex_rec.newcomers import Newcomers
-from cortex_rec.queries import Queries
-from cortex_rec.retrieval.protocol import Evidence, best, each, picked
+from cortex_rec.queries import Queries, once
+from cortex_rec.retrieval.protocol import Evidence, Scored, best, each, picked
 
 HALF_LIFE_DAYS = 30.0
 
@@ -32,12 +32,16 @@ class Copurchase:
     weights: F32
 
     def retrieve(self, queries: Queries, n: int) -> Ragged:
-        weight = history_weight(queries)
-        return each(queries, lambda i: best(self._dense(queries, weight, i), n))
+        scored = self._scored(queries)
+        return each(queries, lambda i: best(scored[i].scores, n, scored[i].items))
 
     def score(self, queries: Queries, lists: Ragged) -> F32:
+        return picked(lists, self._scored(queries))
+
+    @once
+    def _scored(self, queries: Queries) -> list[Scored]:
         weight = history_weight(queries)
-        return picked(lists, lambda i: self._dense(queries, weight, i))
+        return [Scored.of(self._dense(queries, weight, i)) for i in range(len(queries))]
 
     def _dense(self, queries: Queries, weight: F64, i: int) -> F64:
         """(n_items,) float64 score of every item for one query."""

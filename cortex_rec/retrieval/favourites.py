@@ -1,16 +1,17 @@
 """Best sellers of the subcategories that the user buys, and those of them that are promoted this week."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, F64, I32, I64, Ragged, extended, find, load_arrays, rekeyed, save_arrays, vars_of
+from cortex_rec.arrays import F32, F64, I32, I64, Ragged, extended, find, load_arrays, pointers, ranges, rekeyed, save_arrays, vars_of
 from cortex_rec.config import Favourites as FavouritesConfig
 from cortex_rec.config import Promoted as PromotedConfig
 from cortex_rec.newcomers import Newcomers
-from cortex_rec.queries import Queries
+from cortex_rec.queries import Queries, once
 from cortex_rec.retrieval.protocol import Evidence, best, each
 
 HALF_LIFE_DAYS = 60.0
@@ -41,10 +42,23 @@ class Favourites:
         liked = self._liked(queries)
 
         def answer(i: int) -> I32:
-            items = self.items if len(self.offer_key) == 0 else self._offered(int(queries.store[i]))
+            items = self._leading(liked[i], n) if len(self.offer_key) == 0 else self._offered(int(queries.store[i]))
             return best(liked[i][self.group[items]] * self.share[items], n, items)
 
         return each(queries, answer)
+
+    def _leading(self, liked: F64, n: int) -> I32:
+        """The `n` best of each subcategory that is liked (n_groups + 1,): no other item can be among the best of all."""
+        items, pointer = self._shelves
+        shelves = np.flatnonzero(liked[:-1])
+        return items[ranges(pointer[shelves], np.minimum(pointer[shelves + 1] - pointer[shelves], n))]
+
+    @cached_property
+    def _shelves(self) -> tuple[I32, I64]:
+        """`items` by subcategory, the largest share first, equal ones by row; and where each subcategory begins, and the last ends."""
+        group = self.group[self.items]
+        order = np.lexsort((self.items, -self.share[self.items], group))
+        return self.items[order], pointers(np.bincount(group, minlength=int(self.group.max(initial=-1)) + 1))
 
     def score(self, queries: Queries, lists: Ragged) -> F32:
         liked = self._liked(queries)[lists.owner, self.group[lists.item]]
@@ -63,6 +77,7 @@ class Favourites:
         everywhere, local = self.offer_key[bounds[0] : bounds[1]], self.offer_key[bounds[2] : bounds[3]]
         return np.unique(np.concatenate([everywhere, local]) % n).astype(np.int32)
 
+    @once
     def _liked(self, queries: Queries) -> F64:
         """(n, n_groups + 1) float64 decayed share of each subcategory in each query; the last column, for -1, is zero."""
         width = int(self.group.max(initial=-1)) + 2

@@ -10,8 +10,8 @@ from cortex_rec.arrays import F32, F64, I32, I64, Ragged, extended, load_arrays,
 from cortex_rec.config import Neighbours as NeighboursConfig
 from cortex_rec.features.groups import ages, decayed, group
 from cortex_rec.newcomers import Newcomers
-from cortex_rec.queries import Queries
-from cortex_rec.retrieval.protocol import Evidence, best, each, picked
+from cortex_rec.queries import Queries, once
+from cortex_rec.retrieval.protocol import Evidence, Scored, best, each, picked
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,16 @@ class Neighbours:
     half_life_days: F64
 
     def retrieve(self, queries: Queries, n: int) -> Ragged:
-        tastes = self._tastes(queries)
-        return each(queries, lambda i: best(self._dense(queries, tastes, i), n))
+        scored = self._scored(queries)
+        return each(queries, lambda i: best(scored[i].scores, n, scored[i].items))
 
     def score(self, queries: Queries, lists: Ragged) -> F32:
+        return picked(lists, self._scored(queries))
+
+    @once
+    def _scored(self, queries: Queries) -> list[Scored]:
         tastes = self._tastes(queries)
-        return picked(lists, lambda i: self._dense(queries, tastes, i))
+        return [Scored.of(self._dense(queries, tastes, i)) for i in range(len(queries))]
 
     def _dense(self, queries: Queries, tastes: F64, i: int) -> F64:
         """(n_items,) float64 mean of the neighbours' latest purchases, weighted by the square of their likeness."""

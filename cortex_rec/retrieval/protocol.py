@@ -1,13 +1,13 @@
 """The seam of the first stage: what a retriever is given to learn from, and the verbs that it answers to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, I32, Array, Ragged, pointers
+from cortex_rec.arrays import F32, F64, I32, Array, Ragged, find, pointers
 from cortex_rec.catalogue import Catalogue, Promotions
 from cortex_rec.embeddings.placed import Placed
 from cortex_rec.features.statistics import Statistics
@@ -104,6 +104,32 @@ def each(queries: Queries, answer: Callable[[int], I32]) -> Ragged:
     return Ragged(pointers(counts), np.concatenate([*lists, np.zeros(0, np.int32)]).astype(np.int32))
 
 
-def picked(lists: Ragged, dense: Callable[[int], Array]) -> F32:
-    """(len(lists.item),) float32 scores of given items, from the scores of all items (n_items,) of one query at a time."""
-    return np.concatenate([*(dense(i)[lists[i]] for i in range(len(lists))), np.zeros(0)]).astype(np.float32)
+class Scored(NamedTuple):
+    """The items that one query has a positive score for, all others having zero.
+
+    Parameters
+    ----------
+    items
+        (k,) int32 rows, ascending.
+    scores
+        (k,) float64.
+    """
+
+    items: I32
+    scores: F64
+
+    @classmethod
+    def of(cls, dense: F64) -> "Scored":
+        """From the scores (n_items,) of all items."""
+        positive = np.flatnonzero(dense > 0)
+        return cls(positive.astype(np.int32), dense[positive])
+
+    def of_items(self, wanted: I32) -> F64:
+        """(len(wanted),) float64 scores of given items."""
+        found: F64 = np.append(self.scores, 0.0)[find(self.items, wanted)]
+        return found
+
+
+def picked(lists: Ragged, scored: Sequence[Scored]) -> F32:
+    """(len(lists.item),) float32 scores of given items."""
+    return np.concatenate([*(each.of_items(lists[i]) for i, each in enumerate(scored)), np.zeros(0)]).astype(np.float32)
