@@ -88,7 +88,7 @@ def make_app(desk: Desk, keys: tuple[Key, ...] = ()) -> ASGIApp:
     if desk.settings.cors:
         origins = [origin.strip() for origin in desk.settings.cors.split(",")]
         app = CORSMiddleware(app, origins, allow_methods=["GET", "POST"], allow_headers=["Authorization", "Content-Type", "X-Request-Id"])
-    return Guard(app, desk.settings, keys, desk.metrics)
+    return Guard(app, desk.settings, keys, desk.metrics, desk.traces)
 
 
 def _route(operation: Operation, desk: Desk, keys: tuple[Key, ...]) -> Route:

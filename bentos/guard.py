@@ -21,6 +21,7 @@ from cortex_rec.errors import ConfigError
 
 if TYPE_CHECKING:
     from bentos.metrics import Metrics
+    from bentos.traces import Traces
 
 Permission = Literal["read", "write"]
 #: Label of a request that no route matches.
@@ -90,8 +91,8 @@ class Guard:
         Whoever reaches the port may ask when there is none.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, keys: tuple[Key, ...], metrics: "Metrics") -> None:
-        self.app, self.settings, self.keys, self.metrics = app, settings, keys, metrics
+    def __init__(self, app: ASGIApp, settings: Settings, keys: tuple[Key, ...], metrics: "Metrics", traces: "Traces | None") -> None:
+        self.app, self.settings, self.keys, self.metrics, self.traces = app, settings, keys, metrics, traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on; add the request's number to the answer."""
@@ -103,6 +104,7 @@ class Guard:
         number = given if _NUMBER.fullmatch(given) else uuid4().hex
         key = self._key(headers)
         scope["key"] = key
+        span = None if self.traces is None else self.traces.begin(scope["method"], headers)
 
         async def noted(message: Message) -> None:
             nonlocal status
@@ -123,12 +125,19 @@ class Guard:
                 await self.app(scope, receive, noted)
         finally:
             route = scope.get("route")
-            path = NO_ROUTE if route is None else route.path.replace(":path", "")
+            template = None if route is None else route.path.replace(":path", "")
+            path = template or NO_ROUTE
             seconds = perf_counter() - start
             self.metrics.request(path, status, seconds)
+            if self.traces is not None and span is not None:
+                self.traces.end(span, scope["method"], template, status)
             if self.settings.log == "all" or status >= 400:
                 told = {"request_id": number, "method": scope["method"], "route": path, "status": status, "ms": round(1_000 * seconds, 2)}
-                _LOG.info(json.dumps(told | ({} if key is None else {"key": key.name})))
+                if key is not None:
+                    told["key"] = key.name
+                if span is not None:
+                    told["trace_id"] = f"{span.get_span_context().trace_id:032x}"
+                _LOG.info(json.dumps(told))
 
     def _key(self, headers: Headers) -> Key | None:
         """The key that came with a request. All are compared, so that the time taken tells nothing."""

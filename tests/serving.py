@@ -115,5 +115,5 @@ def app_of(releases: Path, folder: Path, **settings: Any) -> ASGIApp:
     given = {"releases": releases, "cache": releases.parent / "compiled", "events": str(folder / "events.sqlite"), **settings}
     chosen = Settings(**given)
     store = events.open(chosen.events)
-    desk = Desk(chosen, Current(chosen, store), Kernel(queue=chosen.queue, wait_seconds=chosen.wait_seconds), store, Encoder(), Metrics())
-    return make_app(desk, keys_of(chosen))
+    metrics = Metrics()
+    return make_app(Desk(chosen, Current(chosen, store), Kernel(chosen, metrics), store, Encoder(), metrics), keys_of(chosen))

@@ -20,6 +20,7 @@ from starlette.testclient import TestClient
 from bentos.current import Current
 from bentos.guard import Key, keys_of
 from bentos.kernel import Kernel
+from bentos.metrics import Metrics
 from bentos.problems import Refused
 from bentos.settings import Settings
 from cortex_rec import folders
@@ -29,6 +30,7 @@ from cortex_rec.releases import store
 from cortex_rec.releases.store import Release
 from cortex_rec.requests import Request, Slate
 from cortex_rec.testing.release import small_release
+from cortex_rec.watch import Watch
 
 
 @pytest.fixture
@@ -290,7 +292,7 @@ def test_one_question_too_many_is_refused_at_once_and_one_that_waited_too_long_i
         return "done"
 
     async def main() -> None:
-        kernel = Kernel(queue=2, wait_seconds=0.05)
+        kernel = Kernel(Settings(queue=2, wait_seconds=0.05), Metrics())
         first = asyncio.create_task(kernel.run(slow))
         await asyncio.to_thread(begun.wait)
         waiting = [asyncio.create_task(kernel.run(lambda: "late")) for _ in range(2)]
@@ -312,21 +314,22 @@ def test_questions_that_waited_are_answered_together_and_a_bad_one_spoils_no_oth
     recommender, sizes = Recommender.load(release.path), []
 
     class Watched:
-        def recommend(self, requests: list[Request]) -> list[Slate]:
+        def recommend(self, requests: list[Request], watch: Watch) -> list[Slate]:
             sizes.append(len(requests))
-            return recommender.recommend(requests)
+            return recommender.recommend(requests, watch)
 
     async def main() -> list[Any]:
-        kernel, asked, begun = Kernel(queue=10, wait_seconds=30), Watched(), threading.Event()
+        kernel, asked, begun = Kernel(Settings(wait_seconds=4), Metrics()), Watched(), threading.Event()
         blocked = asyncio.create_task(kernel.run(begun.wait))
         requests = [Request("h001"), Request("h002"), Request(items=("i999",)), Request("h003")]
-        tasks = [asyncio.create_task(kernel.recommend(asked, request)) for request in requests]  # type: ignore[arg-type]
+        tasks = [asyncio.create_task(kernel.recommend(asked, [request])) for request in requests]  # type: ignore[arg-type]
         await asyncio.sleep(0)
         begun.set()
         await blocked
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     first, second, bad, third = asyncio.run(main())
-    assert (first, second, third) == tuple(recommender.recommend([Request(user)])[0] for user in ("h001", "h002", "h003"))
+    alone = [recommender.recommend([Request(user)]) for user in ("h001", "h002", "h003")]
+    assert [first.slates, second.slates, third.slates] == alone
     assert "i999" in str(bad)
     assert sizes[0] == 4
