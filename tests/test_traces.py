@@ -191,6 +191,6 @@ def test_traces_that_cannot_be_sent_as_asked_are_refused(variables: dict[str, st
         traced(variables)
 
 
-def test_the_service_does_not_start_where_traces_cannot_be_sent(release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "zipkin")
-    assert "OTEL_TRACES_EXPORTER=zipkin: traces go out by otlp only" in refused(release.path.parent, tmp_path)
+def test_the_service_does_not_start_where_traces_cannot_be_sent(release: Release, tmp_path: Path) -> None:
+    said = refused(release.path.parent, tmp_path, OTEL_TRACES_EXPORTER="zipkin")
+    assert "OTEL_TRACES_EXPORTER=zipkin: traces go out by otlp only" in said
