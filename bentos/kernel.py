@@ -1,6 +1,7 @@
 """The one thread that computes answers, and the bounded queue before it."""
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -178,4 +179,6 @@ def _tell(job: Job, result: Any) -> None:
         else:
             job.done.set_result(result)
 
-    job.loop.call_soon_threadsafe(settle)
+    # A loop that is closed has nobody who waits.
+    with contextlib.suppress(RuntimeError):
+        job.loop.call_soon_threadsafe(settle)
