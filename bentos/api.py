@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
@@ -18,7 +19,7 @@ from bentos.desk import Desk
 from bentos.guard import Guard, Key, allowed
 from bentos.problems import Problem, Refused
 from bentos.table import TABLE, Operation
-from cortex_rec.errors import DataError, EventsUnavailable, InvalidEvent, InvalidRequest, UnknownItem
+from cortex_rec.errors import ArtifactError, DataError, EventsUnavailable, InvalidEvent, InvalidRequest, UnknownItem
 
 #: Bytes of a body; a picture in base64 needs more.
 LARGEST_BODY: Final = 256 * 1024
@@ -53,14 +54,15 @@ def make_app(desk: Desk, keys: tuple[Key, ...] = ()) -> ASGIApp:
     """
     document = json.dumps(openapi.document(TABLE)).encode()
 
-    async def report(_: HttpRequest) -> Response:
-        return FileResponse(desk.current.loaded.release.path / "report" / "report.html", headers=PAGE_HEADERS)
+    def page(name: str) -> Callable[[HttpRequest], Awaitable[Response]]:
+        async def show(_: HttpRequest) -> Response:
+            file = desk.current.loaded.release.path / "report" / name
+            # A release that is served may have been removed, and an old one has fewer pages.
+            if not file.is_file():
+                raise HTTPException(404)
+            return FileResponse(file, headers=PAGE_HEADERS)
 
-    async def catalogue(_: HttpRequest) -> Response:
-        page_file = desk.current.loaded.release.path / "report" / "catalogue.html"
-        if not page_file.is_file():
-            raise HTTPException(404)
-        return FileResponse(page_file, headers=PAGE_HEADERS)
+        return show
 
     async def show_metrics(_: HttpRequest) -> Response:
         return Response(desk.metrics.text(desk), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -71,24 +73,35 @@ def make_app(desk: Desk, keys: tuple[Key, ...] = ()) -> ASGIApp:
     routes = [
         *(_route(each, desk, keys) for each in TABLE),
         *explorer.routes(lambda: desk.current.loaded.page),
-        Route("/report", report),
+        Route("/report", page("report.html")),
         # Beside the report in the release's folder, too, so that its link leads there from either.
-        Route("/catalogue.html", catalogue),
+        Route("/catalogue.html", page("catalogue.html")),
         Route("/metrics", show_metrics),
         Route("/openapi.json", show_document),
     ]
     faults: dict[Any, FaultHandler] = {
         Refused: _refused,
-        EventsUnavailable: _events_unavailable,
+        EventsUnavailable: _unavailable,
+        ArtifactError: _unavailable,
+        ClientDisconnect: _gone,
         **dict.fromkeys(_FAULTS, _invalid),
         HTTPException: _no_route,
         Exception: _defect,
     }
-    app: ASGIApp = Starlette(routes=routes, exception_handlers=faults)
-    if desk.settings.cors:
-        origins = [origin.strip() for origin in desk.settings.cors.split(",")]
-        app = CORSMiddleware(app, origins, allow_methods=["GET", "POST"], allow_headers=["Authorization", "Content-Type", "X-Request-Id"])
-    return Guard(app, desk.settings, keys, desk.metrics)
+    app = Starlette(routes=routes, exception_handlers=faults)
+    # A redirect would lead to whatever the request calls the host.
+    app.router.redirect_slashes = False
+    guarded = Guard(app, desk.settings, keys, desk.metrics, desk.traces)
+    if not desk.settings.cors:
+        return guarded
+    # Before the guard, so that a page may read the guard's own refusals.
+    return CORSMiddleware(
+        guarded,
+        [origin.strip() for origin in desk.settings.cors.split(",")],
+        allow_methods=sorted({each.method for each in TABLE}),
+        allow_headers=["Authorization", "X-API-Key", "Content-Type", "X-Request-Id", "traceparent", "tracestate"],
+        expose_headers=["X-Request-Id", "Retry-After"],
+    )
 
 
 def _route(operation: Operation, desk: Desk, keys: tuple[Key, ...]) -> Route:
@@ -125,8 +138,15 @@ async def _invalid(_: HttpRequest, error: Exception) -> Response:
     return Json(Problem(error=name, detail=str(error)), 422)
 
 
-async def _events_unavailable(_: HttpRequest, error: Exception) -> Response:
-    return Json(Problem(error="events_unavailable", detail=str(error)), 503, {"Retry-After": "1"})
+async def _unavailable(_: HttpRequest, error: Exception) -> Response:
+    """What is kept beside the releases, events or changes, cannot be read or written."""
+    name = "events_unavailable" if isinstance(error, EventsUnavailable) else "changes_unavailable"
+    return Json(Problem(error=name, detail=str(error)), 503, {"Retry-After": "1"})
+
+
+async def _gone(_: HttpRequest, error: Exception) -> Response:
+    """Nobody gets this answer: it is the status of the log and the metrics, by the number that proxies give it."""
+    return Json(Problem(error="client_gone", detail=f"The client went away before the whole body came ({type(error).__name__})."), 499)
 
 
 async def _no_route(http: HttpRequest, error: Exception) -> Response:

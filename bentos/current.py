@@ -92,10 +92,11 @@ class Current:
             return
         try:
             loaded = self._load(store.open_release(self._settings.releases))
-        except (CortexRecError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  (whatever is wrong with it, the one before answers)
             self._refused = wanted
             self.swaps["refused"] += 1
-            _LOG.error("Release %s cannot be served, %s stays: %s", wanted, self.loaded.release.id, error)
+            traceback = None if isinstance(error, CortexRecError | OSError) else error
+            _LOG.error("Release %s cannot be served, %s stays: %s", wanted, self.loaded.release.id, error, exc_info=traceback)
             return
         before, self.loaded, self._refused = self.loaded.release.id, loaded, None
         self.swaps["swapped"] += 1
@@ -128,10 +129,11 @@ class Current:
             try:
                 self.refresh()
                 told = ""
-            except CortexRecError as error:
+            except Exception as error:  # noqa: BLE001  (told of, and looked at again: a watcher that ends would never take up anything)
                 if str(error) != told:
                     told = str(error)
-                    _LOG.error("What changed beside the releases is not taken up: %s", error)
+                    traceback = None if isinstance(error, CortexRecError | OSError) else error
+                    _LOG.error("What changed beside the releases is not taken up: %s", error, exc_info=traceback)
 
 
 def _beside(releases: Path) -> tuple[Any, ...]:

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import logging
+import math
 import re
 import sys
 from dataclasses import dataclass, field
@@ -21,12 +22,14 @@ from cortex_rec.errors import ConfigError
 
 if TYPE_CHECKING:
     from bentos.metrics import Metrics
+    from bentos.traces import Traces
 
 Permission = Literal["read", "write"]
 #: Label of a request that no route matches.
 NO_ROUTE: Final = "(none)"
 #: What a caller may send as its own number of a request.
 _NUMBER: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_OF_NOTHING: Final = hashlib.sha256(b"").digest()
 _LOG: Final = logging.getLogger("cortex_rec.requests")
 
 
@@ -40,17 +43,17 @@ class Key:
     left: float = field(default=float("inf"))
     at: float = 0.0
 
-    def take(self, rate: float, now: float) -> bool:
-        """Use up one request of a bucket that fills with `rate` a second; whether there was one."""
+    def take(self, rate: float, now: float) -> int:
+        """Use up one request of a bucket that fills with `rate` a second; gives 0, or in how many seconds there will be one."""
         if rate == 0:
-            return True
+            return 0
         most = max(10.0, rate)
         self.left = min(most, self.left + rate * (now - self.at))
         self.at = now
         if self.left < 1:
-            return False
+            return max(1, math.ceil((1 - self.left) / rate))
         self.left -= 1
-        return True
+        return 0
 
 
 def keys_of(settings: Settings) -> tuple[Key, ...]:
@@ -59,23 +62,32 @@ def keys_of(settings: Settings) -> tuple[Key, ...]:
     Raises
     ------
     ConfigError
-        If the file cannot be read or a line is not `name sha256 read|write|read,write`; the line is not repeated, it may hold a secret.
+        If the file cannot be read, a line is not `name sha256 read|write|read,write`, two have one name or one key, or a key is the empty
+        text, which whoever sends none would have. The line is not repeated, it may hold a secret. And if there is a rate without a key.
     """
     text = settings.keys.replace(";", "\n")
     if settings.keys_file is not None:
         try:
-            text += "\n" + settings.keys_file.read_text(encoding="utf-8")
-        except OSError as error:
+            text += "\n" + settings.keys_file.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"CORTEX_REC_KEYS_FILE: {settings.keys_file} cannot be read ({error}).") from error
-    keys = []
-    for number, line in enumerate((line for line in text.splitlines() if line.strip() and not line.startswith("#")), start=1):
-        found = re.fullmatch(r"(\S+)\s+([0-9a-f]{64})\s+(read|write|read,write)", line.strip())
+    keys: list[Key] = []
+    lines = (line.strip() for line in text.splitlines())
+    for number, line in enumerate((line for line in lines if line and not line.startswith("#")), start=1):
+        found = re.fullmatch(r"(\S+)\s+([0-9a-f]{64})\s+(read|write|read,write)", line)
         if found is None:
             raise ConfigError(
                 f"CORTEX_REC_KEYS: key {number} is not `name sha256 scopes`, with the 64 hexadecimal digits of `printf %s KEY | sha256sum` "
                 "and the scopes read, write, or read,write."
             )
-        keys.append(Key(found[1], bytes.fromhex(found[2]), frozenset(found[3].split(","))))
+        key = Key(found[1], bytes.fromhex(found[2]), frozenset(found[3].split(",")))
+        if key.sha256 == _OF_NOTHING:
+            raise ConfigError(f"CORTEX_REC_KEYS: key {number}, {key.name!r}, is the SHA-256 of nothing. Was the key's variable unset?")
+        if any(key.name == other.name or key.sha256 == other.sha256 for other in keys):
+            raise ConfigError(f"CORTEX_REC_KEYS: key {number}, {key.name!r}, has the name or the key of one before. Leave one of them out.")
+        keys.append(key)
+    if settings.rate and not keys:
+        raise ConfigError("CORTEX_REC_RATE: requests are counted by key, and there is none. Set CORTEX_REC_KEYS, or unset the rate.")
     return tuple(keys)
 
 
@@ -90,8 +102,8 @@ class Guard:
         Whoever reaches the port may ask when there is none.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, keys: tuple[Key, ...], metrics: "Metrics") -> None:
-        self.app, self.settings, self.keys, self.metrics = app, settings, keys, metrics
+    def __init__(self, app: ASGIApp, settings: Settings, keys: tuple[Key, ...], metrics: "Metrics", traces: "Traces | None") -> None:
+        self.app, self.settings, self.keys, self.metrics, self.traces = app, settings, keys, metrics, traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on; add the request's number to the answer."""
@@ -103,6 +115,7 @@ class Guard:
         number = given if _NUMBER.fullmatch(given) else uuid4().hex
         key = self._key(headers)
         scope["key"] = key
+        span = None if self.traces is None else self.traces.begin(scope["method"], headers)
 
         async def noted(message: Message) -> None:
             nonlocal status
@@ -114,21 +127,28 @@ class Guard:
         # BentoML's own router has left its mount there.
         scope.pop("route", None)
         try:
-            if self.keys and key is not None and not key.take(self.settings.rate, monotonic()):
-                fault = later(
-                    f"More than {self.settings.rate:g} requests a second by key {key.name!r}.", error="too_many_requests", status=429
-                )
+            wait = 0 if key is None else key.take(self.settings.rate, monotonic())
+            if wait:
+                detail = f"More than {self.settings.rate:g} requests a second come with this key. Ask again in {wait} s."
+                fault = later(detail, error="too_many_requests", seconds=wait, status=429)
                 await Json(Problem(error=fault.error, detail=str(fault)), 429, fault.headers)(scope, receive, noted)
             else:
                 await self.app(scope, receive, noted)
         finally:
             route = scope.get("route")
-            path = NO_ROUTE if route is None else route.path.replace(":path", "")
+            template = None if route is None else route.path.replace(":path", "")
+            path = template or NO_ROUTE
             seconds = perf_counter() - start
             self.metrics.request(path, status, seconds)
+            if self.traces is not None and span is not None:
+                self.traces.end(span, scope["method"], template, status)
             if self.settings.log == "all" or status >= 400:
                 told = {"request_id": number, "method": scope["method"], "route": path, "status": status, "ms": round(1_000 * seconds, 2)}
-                _LOG.info(json.dumps(told | ({} if key is None else {"key": key.name})))
+                if key is not None:
+                    told["key"] = key.name
+                if span is not None:
+                    told["trace_id"] = f"{span.get_span_context().trace_id:032x}"
+                _LOG.info(json.dumps(told))
 
     def _key(self, headers: Headers) -> Key | None:
         """The key that came with a request. All are compared, so that the time taken tells nothing."""

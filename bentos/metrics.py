@@ -10,11 +10,16 @@ from cortex_rec import __version__
 from cortex_rec.events.protocol import KINDS, Event
 from cortex_rec.releases.store import Release
 from cortex_rec.requests import Request, Slate
+from cortex_rec.retrieval.union import REGISTRY
+from cortex_rec.watch import Stopwatch
 
 if TYPE_CHECKING:
     from bentos.desk import Desk
 
 BUCKETS: Final = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.5)
+#: Of a stage of an answer: tenths of a millisecond to what is far too long.
+STAGE_BUCKETS: Final = (1e-4, 2.5e-4, 5e-4, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 1.0)
+STAGES: Final = ("wait", "ask", "retrieve", "features", "rank", "rules", "explain")
 BASES: Final = ("personal", "basket", "popular")
 
 
@@ -27,6 +32,13 @@ class Metrics:
         by = ("route", "status")
         self._requests = Counter("cortex_rec_requests", "Requests by route and status.", by, registry=self.registry)
         self._seconds = Histogram("cortex_rec_request_seconds", "Time to the answer's end.", by, registry=self.registry, buckets=BUCKETS)
+        stages = Histogram(
+            "cortex_rec_stage_seconds", "What each stage of an answer took.", ("stage",), registry=self.registry, buckets=STAGE_BUCKETS
+        )
+        # Found once: looking a label up takes longer than to count.
+        self._stages = {stage: stages.labels(stage) for stage in STAGES}
+        candidates = Counter("cortex_rec_candidates", "Items that each retriever proposed.", ("retriever",), registry=self.registry)
+        self._candidates = {retriever: candidates.labels(retriever) for retriever in REGISTRY}
         self._answers = Counter("cortex_rec_answers", "Answers by what they rest on.", ("basis",), registry=self.registry)
         for basis in BASES:
             self._answers.labels(basis)
@@ -46,6 +58,18 @@ class Metrics:
         """One request has been answered."""
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route, str(status)).observe(seconds)
+
+    def waited(self, seconds: float) -> None:
+        """Somebody's turn has come after so long."""
+        self._stages["wait"].observe(seconds)
+
+    def computed(self, watch: Stopwatch, asked: int) -> None:
+        """Answers have been computed together for so many who asked, each of whom waited for all of it."""
+        for stage, milliseconds in watch.milliseconds.items():
+            for _ in range(asked):
+                self._stages[stage].observe(milliseconds / 1_000)
+        for retriever, n in watch.proposed.items():
+            self._candidates[retriever].inc(n)
 
     def answered(self, request: Request, slate: Slate) -> None:
         """One question for recommendations has been answered."""

@@ -12,6 +12,7 @@ from bentos.desk import Desk
 from cortex_rec.arrays import DAY, NO_ROW
 from cortex_rec.errors import InvalidEvent
 from cortex_rec.events.protocol import Event as Happened
+from cortex_rec.ids import IdMap
 from cortex_rec.recommender import Recommender
 from cortex_rec.releases import forgotten
 
@@ -29,10 +30,13 @@ async def feedback(desk: Desk, asked: Feedback) -> Accepted:
 
 async def search_users(desk: Desk, asked: SearchUsers) -> Users:
     """Users of the release whose id begins with, else holds, a text."""
-    users = desk.current.loaded.recommender.data.users
-    known = [user for user in users.ids.to_list() if asked.q in user and users.row(user) != NO_ROW]
-    known.sort(key=lambda user: not user.startswith(asked.q))
+    known = await asyncio.to_thread(_matching, desk.current.loaded.recommender.data.users, asked.q)
     return Users(users=tuple(known[: asked.n]), total=len(known))
+
+
+def _matching(users: IdMap, text: str) -> list[str]:
+    known = [user for user in users.ids.to_list() if text in user and users.row(user) != NO_ROW]
+    return sorted(known, key=lambda user: not user.startswith(text))
 
 
 async def person(desk: Desk, asked: OneUser) -> Person:
@@ -101,7 +105,10 @@ def happened(event: Event, zone: ZoneInfo) -> Happened:
 
 def _on_the_clock(moment: datetime, zone: ZoneInfo) -> int:
     """Seconds since 1970 by the shop's own wall clock, as in its purchases; a moment without a zone is told by that clock."""
-    local = moment if moment.tzinfo is None else moment.astimezone(zone)
+    try:
+        local = moment if moment.tzinfo is None else moment.astimezone(zone)
+    except OverflowError:
+        raise InvalidEvent(f"time: {moment.isoformat()} is in no year from 1 to 9999 by the shop's clock. Send when it happened.") from None
     return int(local.replace(tzinfo=UTC).timestamp())
 
 

@@ -1,6 +1,6 @@
 """Questions for items: each is one call of the library."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from uuid import uuid4
 
@@ -14,21 +14,19 @@ from cortex_rec.requests import Filters, Recommendation, Request, Rules, Slate
 
 async def recommend(desk: Desk, asked: Recommend) -> Answer:
     """Items that the user is likely to buy next, with the reasons."""
-    return await _recommended(desk, _request(asked))
+    (answer,) = await _recommended(desk, [_request(asked)])
+    return answer
 
 
 async def recommend_to(desk: Desk, asked: RecommendTo) -> Answer:
     """The same for a user alone, to be tried in a browser."""
-    return await _recommended(desk, Request(asked.user_id, store=asked.store_id, n=asked.n))
+    (answer,) = await _recommended(desk, [Request(asked.user_id, store=asked.store_id, n=asked.n)])
+    return answer
 
 
 async def recommend_batch(desk: Desk, asked: Batch) -> Answers:
     """Several questions at once, all answered from one release; each answer is the same as alone."""
-    start, loaded, requests = perf_counter(), desk.current.loaded, [_request(each) for each in asked.requests]
-    slates: list[Slate] = await desk.kernel.run(lambda: loaded.recommender.recommend(requests))
-    for request, slate in zip(requests, slates, strict=True):
-        desk.metrics.answered(request, slate)
-    return Answers(answers=tuple(_answer(loaded, slate, start) for slate in slates))
+    return Answers(answers=await _recommended(desk, [_request(each) for each in asked.requests]))
 
 
 async def rank(desk: Desk, asked: RankItems) -> Answer:
@@ -52,16 +50,22 @@ async def trending(desk: Desk, asked: Trending) -> Answer:
     return await _computed(desk, lambda loaded: browsing.trending(loaded.recommender, asked.n))
 
 
-async def _recommended(desk: Desk, request: Request) -> Answer:
+async def _recommended(desk: Desk, requests: Sequence[Request]) -> tuple[Answer, ...]:
     start, loaded = perf_counter(), desk.current.loaded
-    slate = await desk.kernel.recommend(loaded.recommender, request)
-    desk.metrics.answered(request, slate)
-    return _answer(loaded, slate, start)
+    computed = await desk.kernel.recommend(loaded.recommender, requests)
+    for request, slate in zip(requests, computed.slates, strict=True):
+        desk.metrics.answered(request, slate)
+    if desk.traces is not None:
+        desk.traces.released(loaded.release.id)
+        desk.traces.computed(computed)
+    return tuple(_answer(loaded, slate, start) for slate in computed.slates)
 
 
 async def _computed(desk: Desk, call: Callable[[Loaded], Slate]) -> Answer:
     start, loaded = perf_counter(), desk.current.loaded
     slate: Slate = await desk.kernel.run(lambda: call(loaded))
+    if desk.traces is not None:
+        desk.traces.released(loaded.release.id)
     return _answer(loaded, slate, start)
 
 

@@ -1,5 +1,6 @@
 """The BentoML service: check the release before a port is opened, load it beside the running server, hand over to the API."""
 
+import contextlib
 import gc
 import logging
 import os
@@ -11,11 +12,13 @@ from starlette.types import ASGIApp
 
 from bentos.door import Door
 from bentos.guard import keys_of, log_requests
-from bentos.settings import PREFIX, Settings
+from bentos.settings import PREFIX, Settings, traced
 from cortex_rec.errors import CortexRecError
 from cortex_rec.releases import store
 
 log: Final = logging.getLogger("bentoml.cortex_rec")
+#: What is to be closed when the server ends.
+_open: Final = contextlib.ExitStack()
 
 # There is one worker, so its counters stay in memory; BentoML would have them in files that all servers of a user share.
 os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
@@ -44,8 +47,14 @@ def load_app() -> ASGIApp:
     gc.collect()
     gc.freeze()
     log.info("Serving release %s", current.loaded.release.id)
-    kernel = Kernel(queue=settings.queue, wait_seconds=settings.wait_seconds)
-    return make_app(Desk(settings, current, kernel, happened, Encoder(), Metrics()), keys)
+    metrics, traces = Metrics(), None
+    if traced(os.environ):
+        from bentos.traces import Traces
+
+        traces = Traces()
+    desk = Desk(settings, current, Kernel(settings, metrics), happened, Encoder(), metrics, traces)
+    _open.callback(desk.close)
+    return make_app(desk, keys)
 
 
 door = Door(load_app)
@@ -71,6 +80,7 @@ class Recommendations:
         try:
             settings = Settings.of(os.environ)
             keys_of(settings)
+            traced(os.environ)
             store.open_release(settings.releases, settings.release)
         except CortexRecError as error:
             raise BentoMLException(str(error)) from error
@@ -79,6 +89,11 @@ class Recommendations:
 
     def __init__(self) -> None:
         door.load()
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    def close(self) -> None:
+        """Runs once, when the last request has been answered."""
+        _open.close()
 
     def __is_ready__(self) -> bool:
         return door.open

@@ -11,6 +11,9 @@ from cortex_rec.errors import ConfigError
 from cortex_rec.releases import store
 
 PREFIX: Final = "CORTEX_REC_"
+#: OpenTelemetry's own variables that say where traces go.
+_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 
 
 class Settings(BaseModel):
@@ -30,6 +33,8 @@ class Settings(BaseModel):
         Questions that may wait; one more is refused with 503.
     wait_seconds
         How long one may wait; it is refused with 503 then.
+    deadline_ms
+        Milliseconds after which an answer is finished with what there is and says so; 0 is without end.
     keys, keys_file
         API keys, one `name sha256 scopes` a line or after a semicolon; the file is read at start. None: whoever reaches the port may ask.
     rate
@@ -52,6 +57,7 @@ class Settings(BaseModel):
     watch_seconds: Annotated[float, Field(gt=0, le=3600)] = 1.0
     queue: Annotated[int, Field(ge=1, le=10_000)] = 32
     wait_seconds: Annotated[float, Field(gt=0, le=4)] = 1.0
+    deadline_ms: Annotated[float, Field(ge=0, le=60_000)] = 500.0
     keys: str = ""
     keys_file: Path | None = None
     rate: Annotated[float, Field(ge=0, le=1e6)] = 0.0
@@ -88,3 +94,24 @@ class Settings(BaseModel):
             fault = error.errors(include_url=False)[0]
             name = PREFIX + str(fault["loc"][0]).upper()
             raise ConfigError(f"{name}={fault['input']}: {fault['msg']}. Set another value, or unset it.") from None
+
+
+def traced(environment: Mapping[str, str]) -> bool:
+    """Whether OpenTelemetry's standard variables ask for traces: they name a collector, or `OTEL_TRACES_EXPORTER` is `otlp`.
+
+    Raises
+    ------
+    ConfigError
+        If they ask for another exporter than OTLP, or another protocol than `http/protobuf`.
+    """
+    exporter = environment.get("OTEL_TRACES_EXPORTER", "")
+    if environment.get("OTEL_SDK_DISABLED", "").lower() == "true" or exporter == "none":
+        return False
+    if exporter not in ("", "otlp"):
+        raise ConfigError(f"OTEL_TRACES_EXPORTER={exporter}: traces go out by otlp only. Set otlp, or none for no traces.")
+    if not exporter and not any(environment.get(name) for name in _ENDPOINTS):
+        return False
+    for name in _PROTOCOLS:
+        if environment.get(name, "") not in ("", "http/protobuf"):
+            raise ConfigError(f"{name}={environment[name]}: traces go out by http/protobuf only. Set it, or unset the variable.")
+    return True

@@ -9,7 +9,7 @@ import polars as pl
 from bentos.answered import Added, FoundItem, FoundItems, ItemFacts
 from bentos.asked import NewItem, OneItem, SearchItems
 from bentos.desk import Desk
-from bentos.problems import Refused
+from bentos.problems import Refused, later
 from cortex_rec import columns
 from cortex_rec.arrays import NO_ROW
 from cortex_rec.catalogue import Catalogue
@@ -65,7 +65,14 @@ async def put_item(desk: Desk, asked: NewItem) -> Added:
     embedded = await desk.encoder.embed(table, _picture(asked), live.embeddings_of(loaded.release))
     await asyncio.to_thread(added.put, desk.settings.releases, embedded)
     await asyncio.to_thread(desk.current.refresh)
-    return Added(item_id=asked.item_id, release=desk.current.loaded.release.id)
+    now = desk.current.loaded
+    if now.recommender.data.items.row(asked.item_id) == NO_ROW:
+        # Another release, with other models, came while this one's worked.
+        raise later(
+            f"Item {asked.item_id!r} is kept, but was embedded by other models than those of release {now.release.id}. Send it again.",
+            error="not_placed",
+        )
+    return Added(item_id=asked.item_id, release=now.release.id)
 
 
 def _table(asked: NewItem, catalogue: Catalogue) -> pl.DataFrame:

@@ -65,14 +65,14 @@ class Found:
     widened
         (n,) int64, how many times each query had to look further.
     degraded
-        Which retrievers failed or were not asked, in words.
+        What failed or was left undone for each query, in words.
     """
 
     everything: Candidates
     verdicts: I8
     candidates: Candidates
     widened: I64
-    degraded: tuple[str, ...] = ()
+    degraded: list[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -139,4 +139,4 @@ class Answered:
 
     def degraded(self, i: int) -> tuple[str, ...]:
         """What failed or came too late for request `i`, in words."""
-        return self.asked.degraded[i] + self.found.degraded
+        return self.asked.degraded[i] + self.found.degraded[i]

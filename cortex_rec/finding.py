@@ -1,11 +1,12 @@
 """From what is asked to the candidates: retrieve, filter, and look further where too few are left."""
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from cortex_rec.answered import Asked, Found
-from cortex_rec.arrays import I8, I32, I64
+from cortex_rec.arrays import I8, I32
 from cortex_rec.encoding import Encoded
 from cortex_rec.filters import PASSES, Sieve, item_rows, sieve
 from cortex_rec.requests import Rules
@@ -17,17 +18,22 @@ from cortex_rec.watch import Watch
 
 #: Each time that a query looks further, its retrievers may return so many times as many items as before.
 WIDER: Final = 4
+#: Part of `Slate.degraded` when a wider look would have come too late.
+NOT_FURTHER: Final = "retrieval: did not look further, the time was up"
 #: Best sellers that are ranked where no retriever answers.
 FALLBACK: Final = 200
 _NO_RULES: Final = Rules()
-_NONE: Final = np.zeros(0, np.int32)
 
 
 class Further(NamedTuple):
-    """Item rows, ascending, to be ranked beside what was found, and how many times retrieval had to look further for them."""
+    """Item rows, ascending, to be ranked beside what was found, how often retrieval had to look for them, and what was left undone."""
 
     items: I32
     widened: int
+    degraded: tuple[str, ...] = ()
+
+
+_NOTHING: Final = Further(np.zeros(0, np.int32), 0)
 
 
 def find(asked: Asked, snapshot: Snapshot, data: Encoded, watch: Watch) -> Found:
@@ -50,25 +56,26 @@ def find(asked: Asked, snapshot: Snapshot, data: Encoded, watch: Watch) -> Found
         if sieves[i] is not None or request.rules != _NO_RULES or len(everything.lists[i]) < request.n
     ]
     if not special:
-        return _found(everything, np.full(len(everything.lists.item), PASSES, np.int8), np.zeros(len(queries), np.int64))
-    further, widened = [_NONE] * len(queries), np.zeros(len(queries), np.int64)
+        return _found(everything, np.full(len(everything.lists.item), PASSES, np.int8), [_NOTHING] * len(queries))
+    further = [_NOTHING] * len(queries)
     for i in special:
-        further[i], widened[i] = _further(asked, i, everything, sieves[i], snapshot, data, watch)
-    if any(map(len, further)):
-        everything = union.added(queries, everything, further)
+        further[i] = _further(asked, i, everything, sieves[i], snapshot, data, watch)
+    if any(len(each.items) for each in further):
+        everything = union.added(queries, everything, [each.items for each in further])
     verdicts = np.full(len(everything.lists.item), PASSES, np.int8)
     for i, own in enumerate(sieves):
         if own is not None:
             entries = slice(everything.lists.pointer[i], everything.lists.pointer[i + 1])
             verdicts[entries] = own.verdicts(everything.lists.item[entries])
-    return _found(everything, verdicts, widened)
+    return _found(everything, verdicts, further)
 
 
-def _found(everything: Candidates, verdicts: I8, widened: I64) -> Found:
+def _found(everything: Candidates, verdicts: I8, further: Sequence[Further]) -> Found:
     passing = verdicts == PASSES
     candidates = everything if passing.all() else everything.rows(np.flatnonzero(passing))
     degraded = tuple(f"retriever {name!r} {why}" for name, why in everything.missing.items())
-    return Found(everything, verdicts, candidates, widened, degraded)
+    widened = np.array([each.widened for each in further], np.int64)
+    return Found(everything, verdicts, candidates, widened, [degraded + each.degraded for each in further])
 
 
 def _further(asked: Asked, i: int, everything: Candidates, own: Sieve | None, snapshot: Snapshot, data: Encoded, watch: Watch) -> Further:
@@ -86,9 +93,9 @@ def _further(asked: Asked, i: int, everything: Candidates, own: Sieve | None, sn
         times, widened = times * WIDER, widened + 1
         # All that may be shown are tried at once where they are no more than what a usual request ranks.
         tried_all = len(possible) <= usual or times * usual >= asked.queries.n_items
-        more = possible if tried_all else passing(own, union.further(single, times, everything.missing))
+        more = possible if tried_all else passing(own, union.further(single, times, everything.missing, watch))
         items = np.union1d(items, more)
-    return Further(np.setdiff1d(items, known), widened)
+    return Further(np.setdiff1d(items, known), widened, () if need.met(passing(own, items)) else (NOT_FURTHER,))
 
 
 def passing(own: Sieve | None, items: I32) -> I32:

@@ -36,7 +36,8 @@ from cortex_rec.snapshot import Snapshot
 from cortex_rec.traces import trace
 from cortex_rec.watch import NEVER_LATE, Watch
 
-#: Part of `Slate.degraded` when the store of events fails.
+#: Parts of `Slate.degraded`: when explaining would have come too late, and when the store of events fails.
+WITHOUT_REASONS: Final = "reasons: were left out, the time was up"
 WITHOUT_EVENTS: Final = "events: their store does not answer, so what happened since the release does not count"
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,8 @@ class Recommender:
         Parameters
         ----------
         watch
-            Keeps the time, for who sets a deadline or wants to know what took how long.
+            Keeps the time, for who sets a deadline or wants to know what took how long. What is found in time is ranked and arranged
+            in any case; items come without reasons when it is late by then.
 
         Raises
         ------
@@ -134,7 +136,8 @@ class Recommender:
             If it names a group or a value that the catalogue does not have.
         """
         answered = self.answer(requests, watch)
-        slates = [self._slate(i, answered) for i in range(len(requests))]
+        late = watch.late()
+        slates = [self._slate(i, answered, late=late) for i in range(len(requests))]
         watch.done("explain")
         return [
             replace(slate, trace=trace(i, answered, self, watch.milliseconds)) if request.trace else slate
@@ -144,6 +147,7 @@ class Recommender:
     def answer(self, requests: Sequence[Request], watch: Watch = NEVER_LATE) -> Answered:
         """Everything that an answer rests on, stage by stage; `recommend` puts it into words."""
         asked = self.ask(requests)
+        watch.done("ask")
         found = find(asked, self.snapshot, self.data, watch)
         watch.done("retrieve")
         matrix = assemble(asked.queries, found.candidates, self.snapshot, self.data.catalogue)
@@ -225,15 +229,17 @@ class Recommender:
             )
         return np.unique(rows).astype(np.int32)
 
-    def _slate(self, i: int, answered: Answered) -> Slate:
+    def _slate(self, i: int, answered: Answered, *, late: bool) -> Slate:
         asked, ranked, shown = answered.asked, answered.ranked, answered.shown(i)
         request, items = asked.requests[i], ranked.lists.item[shown]
-        why = self._reasons(i, items, answered) if request.explain else [()] * len(items)
+        explained = request.explain and not late
+        why = self._reasons(i, items, answered) if explained else [()] * len(items)
         titles = [self.data.catalogue.titles[item] for item in items]
         chances = [None if np.isnan(chance) else float(chance) for chance in ranked.probabilities[shown]]
         columns = (self.data.items.external(items), titles, map(float, ranked.scores[shown]), chances, why)
         chosen = tuple(Recommendation(*entry) for entry in zip(*columns, strict=True))
-        return Slate(chosen, self._fallback(request, asked, i), answered.degraded(i), int(answered.found.widened[i]))
+        degraded = answered.degraded(i) + ((WITHOUT_REASONS,) if request.explain and late else ())
+        return Slate(chosen, self._fallback(request, asked, i), degraded, int(answered.found.widened[i]))
 
     def _reasons(self, i: int, items: I32, answered: Answered) -> Sequence[tuple[str, ...]]:
         rows, asked = answered.ranked.rows[answered.shown(i)], answered.asked

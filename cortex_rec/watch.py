@@ -16,7 +16,10 @@ class Watch:
         return False
 
     def done(self, stage: str) -> None:
-        """A stage (retrieve, features, rank, rules, explain) has just ended; it began where the one before it did."""
+        """A stage (ask, retrieve, features, rank, rules, explain) has just ended; it began where the one before it did."""
+
+    def found(self, proposed: Mapping[str, int], candidates: int) -> None:
+        """Each retriever that answered has proposed so many items, which are so many different ones for their users."""
 
 
 #: The default: there is nothing to it that could differ.
@@ -32,17 +35,23 @@ class Stopwatch(Watch):
     clock
         Gives seconds, for example `time.perf_counter`.
     patience
-        Seconds from the start after which no further retriever is asked.
+        Seconds from the start after which no further retriever is asked, no wider look begun, and no item explained.
 
     Attributes
     ----------
     milliseconds
-        Of each stage so far.
+        Of each stage so far, in their order.
+    proposed
+        How many items each retriever has proposed.
+    candidates
+        How many different ones they are.
     """
 
     clock: Callable[[], float]
     patience: float = float("inf")
     milliseconds: dict[str, float] = field(default_factory=dict)
+    proposed: dict[str, int] = field(default_factory=dict)
+    candidates: int = 0
 
     def __post_init__(self) -> None:
         self._start = self._last = self.clock()
@@ -54,3 +63,7 @@ class Stopwatch(Watch):
         now = self.clock()
         self.milliseconds[stage] = self.milliseconds.get(stage, 0.0) + 1_000 * (now - self._last)
         self._last = now
+
+    def found(self, proposed: Mapping[str, int], candidates: int) -> None:
+        self.proposed.update(proposed)
+        self.candidates += candidates

@@ -36,7 +36,7 @@ def test_the_version_is_three_numbers() -> None:
         ("cortex_rec.ranking.lambdarank.fit", "lists, config, *, validation, seed, threads"),
         ("cortex_rec.ranking.rankers.fit", "lists, config"),
         ("cortex_rec.recommender.Recommender.load", "release"),
-        ("cortex_rec.recommender.Recommender.recommend", "self, requests"),
+        ("cortex_rec.recommender.Recommender.recommend", "self, requests, watch"),
         ("cortex_rec.recommender.Recommender.with_items", "self, items, content"),
         ("cortex_rec.recommender.Recommender.rank", "self, queries"),
         ("cortex_rec.releases.live.load", "release"),
@@ -76,7 +76,7 @@ def test_a_public_record_is_frozen_and_has_the_fields_it_is_documented_to_have(n
 
 def test_the_seams_have_their_verbs() -> None:
     assert _verbs(Retriever) == {"retrieve", "score", "widened", "save", "load"}
-    assert _verbs(Ranker) == {"score", "save", "load", "features", "importances", "contributions", "compiled"}
+    assert _verbs(Ranker) == {"score", "save", "load", "features", "importances", "contributions", "contributions_by_kind", "compiled"}
     assert "n_items" in dir(Evidence)
     assert _verbs(EventStore) == {"append", "of", "since", "forget", "trim", "close"}
 

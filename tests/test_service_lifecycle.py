@@ -20,6 +20,7 @@ from cortex_rec.recommender import Recommender
 from cortex_rec.releases.store import Release
 from cortex_rec.requests import Request, Slate
 from cortex_rec.testing.release import small_release
+from cortex_rec.watch import Watch
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_a_release_that_breaks_between_the_check_and_the_load_is_never_ready() -
 
 
 def test_a_defect_is_answered_as_one_and_counted(release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def breaks(self: Recommender, requests: list[Request]) -> list[Slate]:
+    def breaks(self: Recommender, requests: list[Request], watch: Watch) -> list[Slate]:
         raise RuntimeError("secret of the inside")
 
     app = app_of(release.path.parent, tmp_path)

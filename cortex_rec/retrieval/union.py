@@ -97,9 +97,11 @@ class Union:
             if name in found:
                 place = np.arange(len(keys[name])) - found[name].pointer[found[name].owner] + 1
                 ranks[np.searchsorted(union, keys[name]), column] = place
+        if watch is not None:
+            watch.found({name: len(lists.item) for name, lists in found.items()}, len(union))
         return Candidates(lists, self._score(queries, lists, watch, missing), ranks, missing)
 
-    def further(self, queries: Queries, times: int, missing: Mapping[str, str]) -> I32:
+    def further(self, queries: Queries, times: int, missing: Mapping[str, str], watch: Watch) -> I32:
         """Distinct item rows, ascending, that one query's retrievers find when each may return `times` as many as usual.
 
         Parameters
@@ -108,8 +110,10 @@ class Union:
             A single one.
         missing
             Retrievers that are not asked again.
+        watch
+            Those whose turn comes too late are left out.
         """
-        found = self._ask(queries, times, Watch(), dict(missing))
+        found = self._ask(queries, times, watch, dict(missing))
         return np.unique(np.concatenate([*(lists.item for lists in found.values()), np.zeros(0, np.int32)]))
 
     def added(self, queries: Queries, candidates: Candidates, items: Sequence[I32]) -> Candidates:
