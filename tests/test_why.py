@@ -108,7 +108,7 @@ def test_milliseconds_are_those_of_the_watch_that_was_brought(recommender: Recom
     ticks = iter(range(100))
     (slate,) = recommender.recommend([Request(USER, trace=True)], Stopwatch(lambda: next(ticks) / 1_000))
     assert slate.trace is not None
-    assert slate.trace["milliseconds"].keys() == {"retrieve", "features", "rank", "rules", "explain"}
+    assert slate.trace["milliseconds"].keys() == {"ask", "retrieve", "features", "rank", "rules", "explain"}
     assert slate.trace["milliseconds"]["features"] == 1.0
     assert traced(recommender)[1]["milliseconds"] == {}
 
