@@ -1,4 +1,4 @@
-"""Exact inner-product search: FAISS finds by short vectors what can be among the nearest, the whole vectors decide."""
+"""Exact inner-product search: FAISS finds the nearest, their products are computed again one by one, so that equal ones go by row."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,8 +11,8 @@ import numpy as np
 from cortex_rec.arrays import F32, I64, Ragged, pointers
 from cortex_rec.errors import ArtifactError
 
-#: Numbers of a short vector: reading the vectors is what a search takes its time for, and so few hold most of what tells them apart.
-SHORT: Final = 16
+#: As many more than asked are looked at, since the last of those asked may have equals.
+SPARE: Final = 32
 #: What float32 may lose of a product, as a share of the largest that there can be.
 _ROUNDING: Final = 1e-5
 
@@ -27,43 +27,22 @@ class Index:
         (n, d) float32.
     rows
         (n,) int64 what each is called in an answer.
-
-    Source
-    ------
-    Li, Chan, Yiu, Mamoulis 2017, FEXIPRO: Fast and exact inner product retrieval in recommender systems (its rotation and its bound).
     """
 
     vectors: F32
     rows: I64
 
     @cached_property
-    def axes(self) -> F32:
-        """(d, d) float32 directions at right angles, those along which the vectors are longest first."""
-        if self.vectors.shape[1] == 0:
-            return np.zeros((0, 0), np.float32)
-        _, axes = np.linalg.eigh((self.vectors.T @ self.vectors).astype(np.float64))
-        return np.ascontiguousarray(axes[:, ::-1], np.float32)
-
-    @cached_property
-    def short(self) -> faiss.IndexFlatIP:
-        """Each vector along the first axes, and its length along all others."""
-        index = faiss.IndexFlatIP(SHORT)
-        index.add(self.shortened(self.vectors))
+    def flat(self) -> faiss.IndexFlatIP:
+        """The vectors as FAISS searches them."""
+        index = faiss.IndexFlatIP(self.vectors.shape[1])
+        index.add(np.ascontiguousarray(self.vectors, np.float32))
         return index
 
     @cached_property
     def longest(self) -> float:
         """The length of the longest vector."""
         return float(np.sqrt(inner_products(self.vectors, self.vectors).max(initial=0)))
-
-    def shortened(self, vectors: F32) -> F32:
-        """(k, SHORT) float32; the inner product of two short vectors is never below that of the two (k, d) whole ones."""
-        along = vectors @ self.axes
-        first, others = along[:, : SHORT - 1], along[:, SHORT - 1 :]
-        result = np.zeros((len(vectors), SHORT), np.float32)
-        result[:, : first.shape[1]] = first
-        result[:, -1] = np.sqrt(inner_products(others, others))
-        return result
 
 
 def search(index: Index, queries: F32, n: int) -> Ragged:
@@ -78,15 +57,14 @@ def search(index: Index, queries: F32, n: int) -> Ragged:
 
 def _nearest(index: Index, queries: F32, n: int) -> I64:
     """(len(queries), n) positions in the index."""
-    short = index.shortened(queries)
-    bounds, near = index.short.search(short, min(4 * n + 200, len(index.rows)))
+    near_products, near = index.flat.search(queries, min(n + SPARE, len(index.rows)))
     found = np.empty((len(queries), n), np.int64)
     for i, (query, at) in enumerate(zip(queries, near, strict=True)):
         products = _products(index, query, at)
-        # As many are no less than this, so whatever cannot reach it is not among the nearest.
+        # As many are no less than this, so whatever does not reach it is not among the nearest.
         least = np.partition(products, len(at) - n)[len(at) - n] - _ROUNDING * index.longest * np.sqrt(query @ query)
-        if len(at) < len(index.rows) and bounds[i, -1] >= least:
-            _, _, at = index.short.range_search(short[i : i + 1], float(least))
+        if len(at) < len(index.rows) and near_products[i, -1] >= least:
+            _, _, at = index.flat.range_search(queries[i : i + 1], float(least))
             products = _products(index, query, at)
         found[i] = at[np.lexsort((index.rows[at], -products))[:n]]
     return found
