@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from cortex_rec.arrays import DAY, F32, I32, I64, Bool, find
+from cortex_rec.arrays import DAY, F32, I32, I64, Bool
 from cortex_rec.encoding import Encoded
 from cortex_rec.features.kinds import KINDS, PRICE
 from cortex_rec.histories import Histories
@@ -126,8 +126,10 @@ class _Facts:
         copurchase = self.snapshot.union.retrievers["copurchase"]
         if not isinstance(copurchase, Copurchase) or len(self.items) == 0:
             return {}
-        wanted, neighbours = np.sort(items), copurchase.neighbours[self.items]
-        hit = np.flatnonzero(find(wanted, neighbours.ravel()) >= 0)
+        wanted, neighbours = np.zeros(self.queries.n_items + 1, bool), copurchase.neighbours[self.items]
+        wanted[items] = True
+        # A missing neighbour is row -1, which is the one more and never wanted.
+        hit = np.flatnonzero(wanted[neighbours.ravel()])
         owner, item = hit // neighbours.shape[1], neighbours.ravel()[hit]
         pull = copurchase.weights[self.items].ravel()[hit] * self.weight[owner]
         # The strongest is written last; of equal ones the first row, as everywhere.
