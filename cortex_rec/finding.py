@@ -67,8 +67,12 @@ def find(asked: Asked, snapshot: Snapshot, data: Encoded, watch: Watch) -> Found
 def _found(everything: Candidates, verdicts: I8, widened: I64) -> Found:
     passing = verdicts == PASSES
     candidates = everything if passing.all() else everything.rows(np.flatnonzero(passing))
-    degraded = tuple(f"retriever {name!r} {why}" for name, why in everything.missing.items())
-    return Found(everything, verdicts, candidates, widened, degraded)
+    return Found(everything, verdicts, candidates, widened, without(everything))
+
+
+def without(found: Candidates) -> tuple[str, ...]:
+    """Which retrievers failed or were not asked, in words."""
+    return tuple(f"retriever {name!r} {why}" for name, why in found.missing.items())
 
 
 def _further(asked: Asked, i: int, everything: Candidates, own: Sieve | None, snapshot: Snapshot, data: Encoded, watch: Watch) -> Further:

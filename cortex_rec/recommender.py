@@ -229,9 +229,11 @@ class Recommender:
         chances = [None if np.isnan(chance) else float(chance) for chance in ranked.probabilities[shown]]
         columns = (self.data.items.external(items), titles, map(float, ranked.scores[shown]), chances, why)
         chosen = tuple(Recommendation(*entry) for entry in zip(*columns, strict=True))
-        return Slate(chosen, self._fallback(request, asked, i), answered.degraded(i), int(answered.found.widened[i]))
+        return Slate(chosen, self.fallback(asked, i), answered.degraded(i), int(answered.found.widened[i]))
 
-    def _fallback(self, request: Request, asked: Asked, i: int) -> str | None:
+    def fallback(self, asked: Asked, i: int) -> str | None:
+        """Why the answer to request `i` is not a personal one, None when it is."""
+        request = asked.requests[i]
         pointer = asked.queries.histories.pointer
         in_hand = len(asked.baskets[i]) + len(asked.clicked[i])
         if pointer[i + 1] - pointer[i] > in_hand:

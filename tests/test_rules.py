@@ -267,6 +267,16 @@ def test_own_candidates_are_ranked_as_they_would_be_recommended(recommender: Rec
         browsing.rank_items(recommender, Request("h001"), ["i999"])
 
 
+def test_own_candidates_are_ranked_and_the_answer_says_so_when_it_is_not_personal_or_a_retriever_fails(
+    recommender: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = browsing.rank_items(recommender, Request("nobody"), ["i001", "i002"])
+    assert stranger.fallback == ask(recommender, "nobody").fallback != browsing.rank_items(recommender, Request("h001"), ["i001"]).fallback
+    monkeypatch.setattr(Graph, "retrieve", lost)
+    failed = browsing.rank_items(recommender, Request("h001"), ["i001", "i002"])
+    assert (len(failed.items), failed.degraded) == (2, ("retriever 'graph' failed (OSError)",))
+
+
 def test_similar_items_are_the_nearest_and_not_the_item_itself(recommender: Recommender) -> None:
     vectors, slate = recommender.snapshot.content, browsing.similar(recommender, "i004", 5)
     cosines = vectors @ vectors[4]
