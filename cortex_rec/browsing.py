@@ -10,8 +10,10 @@ from cortex_rec.answered import Ranked
 from cortex_rec.arrays import F64, I32, Array
 from cortex_rec.features.assemble import assemble
 from cortex_rec.filters import item_rows
+from cortex_rec.finding import without
 from cortex_rec.recommender import Recommender
 from cortex_rec.requests import Recommendation, Request, Slate
+from cortex_rec.watch import NEVER_LATE
 
 #: Sales a week that are added to both sides of a growth, so that two sales in place of one are no trend.
 STEADY: Final = 10.0
@@ -34,12 +36,13 @@ def rank_items(recommender: Recommender, request: Request, items: Sequence[str])
     """
     rows = np.unique(item_rows(items, recommender.data, "items"))
     asked, union = recommender.ask([request]), recommender.snapshot.union
-    found = union.retrieve(asked.queries)
+    found = union.retrieve(asked.queries, NEVER_LATE)
     # What a retriever found keeps its rank there: a feature of the ranker.
     found = union.added(asked.queries, found, [np.setdiff1d(rows, found.lists.item)])
     chosen = found.rows(np.flatnonzero(np.isin(found.lists.item, rows)))
     matrix = assemble(asked.queries, chosen, recommender.snapshot, recommender.data.catalogue)
-    return replace(_slate(recommender, recommender.order(asked.queries, chosen, matrix)), degraded=asked.degraded[0])
+    slate = _slate(recommender, recommender.order(asked.queries, chosen, matrix))
+    return replace(slate, fallback=recommender.fallback(asked, 0), degraded=asked.degraded[0] + without(found))
 
 
 def similar(recommender: Recommender, item: str, n: int) -> Slate:

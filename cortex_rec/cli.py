@@ -56,16 +56,23 @@ def train(
     _show_report(store.open_release(Path(load_config(config, **overrides).releases), made), as_json)
 
 
-@app.command(epilog="Example:  cortex-rec evaluate configs/complete_journey.yaml --json")
+@app.command(epilog="Examples:  cortex-rec evaluate --json    cortex-rec evaluate --rules configs/rules/complete_journey.yaml")
 def evaluate(
     config: ConfigPath = DEFAULT_CONFIG,
     workspace: Annotated[str | None, typer.Option(help="Where stages and logs go, instead of the YAML's.")] = None,
+    rules: Annotated[Path | None, typer.Option(help="A YAML or JSON file of filters and rules: judge what they cost instead.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train and judge on the test window without making a release."""
+    overrides = {} if workspace is None else {"workspace": workspace}
+    if rules is not None:
+        from flows.run import run_rules
+
+        _show_costs(json.loads((run_rules(config, rules, **overrides) / "rules.json").read_text(encoding="utf-8")), as_json)
+        return
     from flows.run import run_evaluate
 
-    folder = run_evaluate(config, **({} if workspace is None else {"workspace": workspace}))
+    folder = run_evaluate(config, **overrides)
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     if as_json:
         print_json(metrics)
@@ -247,6 +254,16 @@ def _show_report(release: Any, as_json: bool) -> None:
     console = Console(soft_wrap=True)
     console.print(evaluation_table(metrics))
     console.print(f"Release {release.id}\nReport  {release.path / 'report' / 'report.html'}")
+
+
+def _show_costs(costs: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(costs)
+        return
+    from cortex_rec.evaluation.rules_table import tables
+
+    for table in tables(costs):
+        Console().print(table)
 
 
 if __name__ == "__main__":

@@ -73,9 +73,13 @@ def find(asked: Asked, snapshot: Snapshot, data: Encoded, watch: Watch) -> Found
 def _found(everything: Candidates, verdicts: I8, further: Sequence[Further]) -> Found:
     passing = verdicts == PASSES
     candidates = everything if passing.all() else everything.rows(np.flatnonzero(passing))
-    degraded = tuple(f"retriever {name!r} {why}" for name, why in everything.missing.items())
     widened = np.array([each.widened for each in further], np.int64)
-    return Found(everything, verdicts, candidates, widened, [degraded + each.degraded for each in further])
+    return Found(everything, verdicts, candidates, widened, [without(everything) + each.degraded for each in further])
+
+
+def without(found: Candidates) -> tuple[str, ...]:
+    """Which retrievers failed or were not asked, in words."""
+    return tuple(f"retriever {name!r} {why}" for name, why in found.missing.items())
 
 
 def _further(asked: Asked, i: int, everything: Candidates, own: Sieve | None, snapshot: Snapshot, data: Encoded, watch: Watch) -> Further:

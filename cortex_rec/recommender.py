@@ -239,7 +239,7 @@ class Recommender:
         columns = (self.data.items.external(items), titles, map(float, ranked.scores[shown]), chances, why)
         chosen = tuple(Recommendation(*entry) for entry in zip(*columns, strict=True))
         degraded = answered.degraded(i) + ((WITHOUT_REASONS,) if request.explain and late else ())
-        return Slate(chosen, self._fallback(request, asked, i), degraded, int(answered.found.widened[i]))
+        return Slate(chosen, self.fallback(asked, i), degraded, int(answered.found.widened[i]))
 
     def _reasons(self, i: int, items: I32, answered: Answered) -> Sequence[tuple[str, ...]]:
         rows, asked = answered.ranked.rows[answered.shown(i)], answered.asked
@@ -248,7 +248,9 @@ class Recommender:
         added = None if answered.stranger(i) else self.ranker.contributions_by_kind(answered.matrix.rows(rows))
         return reasons(i, items, asked.queries, self.snapshot, self.data, asked.baskets[i], near, added)
 
-    def _fallback(self, request: Request, asked: Asked, i: int) -> str | None:
+    def fallback(self, asked: Asked, i: int) -> str | None:
+        """Why the answer to request `i` is not a personal one, None when it is."""
+        request = asked.requests[i]
         pointer = asked.queries.histories.pointer
         in_hand = len(asked.baskets[i]) + len(asked.clicked[i])
         if pointer[i + 1] - pointer[i] > in_hand:

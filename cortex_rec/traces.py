@@ -119,7 +119,7 @@ def _fate(i: int, row: int, answered: Answered, recommender: "Recommender") -> t
     if at in arranged.capped:
         group = arranged.capped[at]
         return "rules", f"It was found, and {ranking}; `rules.caps` lets in at most {request.rules.caps[group]} of its {group}."
-    if at < len(arranged.at):
-        return "rules", f"It was found, and {ranking}; the rules put other items into the {len(arranged.at)} places."
     score, least = float(ranked.scores[ranked.lists.pointer[i] + at]), float(ranked.scores[answered.shown(i)].min())
+    if arranged.rules and (at < len(arranged.at) or score > least):
+        return "rules", f"It was found, and {ranking}; the rules put other items into the {len(arranged.at)} places."
     return "rank", f"It was found, but {ranking}: its score is {score:.2f}, the lowest of those shown is {least:.2f}."

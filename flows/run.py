@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex_rec.config import load_config
+from cortex_rec.evaluation.variants import read as read_variants
 from flows.environment import end_orphans, prepare
 
 
@@ -27,6 +28,15 @@ def run_evaluate(config_path: str, **overrides: Any) -> Path:
     from flows.train import evaluate_only
 
     return evaluate_only(config_path, overrides)
+
+
+def run_rules(config_path: str, rules_path: Path, **overrides: Any) -> Path:
+    """Train and judge what the filters and rules of a file cost; return the folder with `rules.json`. Raises like `run_train`."""
+    read_variants(rules_path)  # like a wrong key, told at once
+    _prepare(config_path, overrides)
+    from flows.train import evaluate_rules
+
+    return evaluate_rules(str(rules_path), config_path, overrides)
 
 
 def _prepare(config_path: str, overrides: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from prefect import flow
 
 from cortex_rec.config import Config, load_config
+from cortex_rec.evaluation.variants import read as read_variants
 from cortex_rec.stages import StageOutput
 from flows.artifacts import failed_gate_shown, show_release, show_stages
 from tasks.check import check_tables
@@ -18,6 +19,7 @@ from tasks.lists import build_lists
 from tasks.ranker import fit_ranker
 from tasks.release import release
 from tasks.retrievers import fit_retrievers
+from tasks.rules import weigh_rules
 from tasks.windows import Plan, lay_out_windows, read_plan
 
 
@@ -79,6 +81,18 @@ def evaluate_only(config_path: str = "configs/complete_journey.yaml", overrides:
     learned = learn(load_config(config_path, **(overrides or {})))
     show_stages(learned.stages)
     return learned.report.path
+
+
+@flow(name="rules", persist_result=False)
+def evaluate_rules(rules_path: str, config_path: str = "configs/complete_journey.yaml", overrides: dict[str, Any] | None = None) -> Path:
+    """Train, and judge what the filters and rules of a file cost in the test window. Returns the folder with `rules.json`."""
+    config, variants = load_config(config_path, **(overrides or {})), read_variants(Path(rules_path))
+    with failed_gate_shown():
+        seen = look_back(config)
+        ranker = fit_ranker(config, seen.lists)
+        costs = weigh_rules(config, seen.encoded, seen.fits[-1], ranker, seen.plan.test, variants)
+    show_stages([*seen.stages, ranker, costs])
+    return costs.path
 
 
 @failed_gate_shown()

@@ -23,6 +23,7 @@ _DOES: Final = {
     "lists": "candidates and features,",
     "ranker": "fit and calibrate the ranker on all training windows",
     "evaluate": "judge the test window against the baselines",
+    "rules": "answer the test window with and without rules",
     "release": "write and verify the release",
 }
 

@@ -357,6 +357,26 @@ def test_a_phone_has_no_sideways_scroll(browser: Browser, site: str, where: str)
         assert page.evaluate(UNCLEAR) == []
 
 
+@pytest.mark.parametrize("where", VIEWS)
+def test_a_view_that_an_address_opens_begins_at_its_top(browser: Browser, site: str, where: str) -> None:
+    with visit(browser, site, viewport={"width": 1280, "height": 500}) as page:
+        show(page, where)
+        assert page.evaluate("scrollY") == 0
+
+
+def test_filters_stand_in_line_and_a_phones_bar_has_its_button_beside_the_name(browser: Browser, site: str) -> None:
+    with visit(browser, site, viewport={"width": 375, "height": 740}) as page:
+        show(page, "#shopper/h005?from=1")
+        boxes = [entry.bounding_box() for entry in page.locator(".row input, .row select").all()]
+        bottoms = [round(box["y"] + box["height"]) for box in boxes if box]
+        assert (bottoms[0], bottoms[2]) == (bottoms[1], bottoms[3])
+        assert len({round(box["height"]) for box in boxes if box}) == 1
+        name, button = page.locator(".mark").bounding_box(), page.locator("#theme").bounding_box()
+        assert name
+        assert button
+        assert button["y"] < name["y"] + name["height"]
+
+
 def test_the_theme_is_the_systems_until_one_is_chosen_which_stays(browser: Browser, site: str) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     with visit(browser, site, color_scheme="dark") as page:

@@ -48,6 +48,25 @@ def test_orders_with_only_customer_sku_and_time_end_in_a_release_that_answers(tr
     assert 1 >= chances[0] >= chances[-1] >= 0
 
 
+def test_what_rules_cost_is_told_from_the_same_stages_and_a_fault_in_their_file_before_anything_starts(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    (folder / "rules.yaml").write_text("[{name: new, rules: {new_share: 0.5}}, {name: odd, rules: {caps: {colour: 1}}}]")
+    done = cortex_rec("evaluate", "shop.yaml", "--rules", "rules.yaml", folder=folder)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "ConfigError: rules.yaml: variant 'odd': rules.caps: 'colour' is no group of this release." in done.stderr
+    (folder / "rules.yaml").write_text("{name: new, rules: {new_share: 0.5}}")
+    done = cortex_rec("evaluate", "shop.yaml", "--rules", "rules.yaml", "--json", folder=folder)
+    assert done.returncode == 0, done.stderr
+    told, report = json.loads(done.stdout), store.open_release(folder / "releases").manifest.metrics
+    assert told["plain"]["metrics"]["ndcg@10"] == report["metrics"]["ndcg@10"], "judged by the same system as the release's report"
+    assert told["variants"]["new"]["new_share"] >= 0.5 > told["plain"]["new_share"]
+    assert {line.split()[1] for line in done.stderr.splitlines() if line.startswith("✓")} == {"rules"}, "nothing is learned again"
+    (folder / "rules.yaml").write_text("{name: new, rules: {new_part: 0.5}}")
+    done = cortex_rec("evaluate", "shop.yaml", "--rules", "rules.yaml", folder=folder)
+    assert done.returncode == 1
+    assert done.stderr.startswith("ConfigError: rules.yaml: variant 'new': `rules.new_part` is not a known field.")
+
+
 def test_features_that_the_data_cannot_fill_are_left_out_and_named(trained: tuple[Path, str]) -> None:
     folder, said = trained
     (gates,) = (folder / ".cortex" / "stages" / "ranker").glob("*/gates.json")

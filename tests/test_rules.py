@@ -15,6 +15,7 @@ from cortex_rec.queries import Queries
 from cortex_rec.recommender import Recommender
 from cortex_rec.requests import Filters, Request, Rules, Slate
 from cortex_rec.reranking.arrange import Ruled, arrange
+from cortex_rec.reranking.caps import room
 from cortex_rec.retrieval.graph import Graph
 from cortex_rec.retrieval.union import REGISTRY
 from cortex_rec.watch import Stopwatch
@@ -80,6 +81,23 @@ def test_retrieval_looks_further_until_there_are_n_or_nothing_is_left(recommende
     all_dairy = [item for item in ITEMS if values(recommender, [item], "department") == ["DAIRY"]]
     slate = ask(narrow, n=80, filters=Filters(groups={"department": ("DAIRY",)}))
     assert sorted(shown(slate)) == all_dairy
+
+
+def test_retrieval_looks_further_until_n_fit_under_all_caps_together(recommender: Recommender) -> None:
+    sizes = dict.fromkeys(recommender.snapshot.union.sizes, 1)
+    narrow = replace(recommender, snapshot=replace(recommender.snapshot, union=replace(recommender.snapshot.union, sizes=sizes)))
+    caps = {"brand": 2, "department": 2}
+    slate = ask(narrow, "h009", n=8, rules=Rules(caps=caps))
+    # After the first look further, each cap alone had room for eight, and both together for seven.
+    assert (len(slate.items), slate.widened) == (8, 2)
+
+
+def test_room_under_caps_counts_unknown_values_as_none_and_several_caps_at_once() -> None:
+    brand, shelf = np.array([0, 0, 0, 1, -1], np.int32), np.array([5, 5, 6, 5, 5], np.int32)
+    assert room([(brand, 2)], 9) == 4
+    assert room([(brand, 2)], 3) == 3
+    assert room([(brand, 1), (shelf, 1)], 9) == 2
+    assert room([(brand[:0], 1)], 9) == 0
 
 
 CONDITIONS = st.builds(
@@ -247,6 +265,16 @@ def test_own_candidates_are_ranked_as_they_would_be_recommended(recommender: Rec
     assert [(item.item, item.score) for item in ranked.items] == [(item.item, item.score) for item in usual.items if item.item in own]
     with pytest.raises(UnknownItem, match="items: item 'i999'"):
         browsing.rank_items(recommender, Request("h001"), ["i999"])
+
+
+def test_own_candidates_are_ranked_and_the_answer_says_so_when_it_is_not_personal_or_a_retriever_fails(
+    recommender: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = browsing.rank_items(recommender, Request("nobody"), ["i001", "i002"])
+    assert stranger.fallback == ask(recommender, "nobody").fallback != browsing.rank_items(recommender, Request("h001"), ["i001"]).fallback
+    monkeypatch.setattr(Graph, "retrieve", lost)
+    failed = browsing.rank_items(recommender, Request("h001"), ["i001", "i002"])
+    assert (len(failed.items), failed.degraded) == (2, ("retriever 'graph' failed (OSError)",))
 
 
 def test_similar_items_are_the_nearest_and_not_the_item_itself(recommender: Recommender) -> None:

@@ -173,6 +173,13 @@ def test_an_item_that_another_was_moved_before(recommender: Recommender) -> None
     assert text == f"It was found, and the ranker has it at place 10 of {len(first)}; the rules put other items into the 10 places."
 
 
+def test_an_item_of_a_higher_score_than_one_that_a_rule_put_there(recommender: Recommender) -> None:
+    first = ranking(recommender)
+    stage, text = why_not(recommender, first[12], n=10, rules=Rules(pinned=(first[40],)))
+    assert stage == "rules"
+    assert text == f"It was found, and the ranker has it at place 13 of {len(first)}; the rules put other items into the 10 places."
+
+
 def test_an_item_that_is_in_the_answer(recommender: Recommender) -> None:
     assert why_not(recommender, ranking(recommender)[2]) == ("answered", "It is in the answer, at place 3.")
 

@@ -44,7 +44,7 @@ export function controls(options, facts, set) {
       amount("Not bought within", "bought", "days", options, set),
       amount("Price from", "from", "any", options, set),
       amount("Price to", "to", "any", options, set),
-      choice("In the shopper's store", "stock", [["", "does not matter"], ["1", "sold there lately"]], options, set),
+      choice("In their store", "stock", [["", "any"], ["1", "sold lately"]], options, set),
       choice("How many", "n", [["6", "6"], ["12", "12"], ["24", "24"], ["48", "48"]], {n: 12, ...options},
         changed => set({n: Number(changed.n)})))));
 }

@@ -8,7 +8,7 @@ import {shopper} from "./shopper.js";
 
 const VIEWS = {shopper, item: items, compare};
 const facts = JSON.parse(document.querySelector("#facts").textContent);
-const main = document.querySelector("#main"), view = document.querySelector("#view"), about = document.querySelector("#about");
+const main = document.querySelector("#main"), view = document.querySelector("#view"), about = document.querySelector("#story");
 let before = "";
 
 function show() {
@@ -29,11 +29,11 @@ function show() {
 }
 
 document.querySelector("#skip").addEventListener("click", event => { event.preventDefault(); main.focus(); });
-for (const number of document.querySelectorAll("#about data")) {
+for (const number of document.querySelectorAll("#story data")) {
   const decimals = number.textContent.split(".")[1]?.length ?? 0;
   number.textContent = new Intl.NumberFormat(undefined, {minimumFractionDigits: decimals, maximumFractionDigits: decimals}).format(number.value);
 }
-for (const date of document.querySelectorAll("#about time")) date.textContent = day(date.dateTime);
+for (const date of document.querySelectorAll("#story time")) date.textContent = day(date.dateTime);
 document.querySelectorAll(".host").forEach(place => { place.textContent = new URL(".", location).href.replace(/\/$/, ""); });
 addEventListener("hashchange", show);
 show();

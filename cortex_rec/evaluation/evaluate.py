@@ -136,7 +136,7 @@ def evaluate(
         else None,
         "influence": describe(influence) if influence else None,
     }
-    plain: dict[str, Any] = _plain(result)
+    plain: dict[str, Any] = plain_values(result)
     return plain
 
 
@@ -160,7 +160,7 @@ def judge_lists(ranked: Ragged, truth: Ragged, bought_before: Ragged, config: Ev
     cutoffs = _cutoffs(config)
     per_user = metrics.per_user(ranked, truth, cutoffs)
     parts = slices.by_novelty(ranked, truth, bought_before)
-    figures: dict[str, Any] = _plain(
+    figures: dict[str, Any] = plain_values(
         {
             **_means(per_user),
             "intervals": _intervals({MAIN: per_user[MAIN]}, config, seed),
@@ -197,7 +197,7 @@ def _baseline(ranked: Ragged, judged: Judged, system: Mapping[str, F64], config:
     }
     return {
         **figures,
-        "difference": {MAIN: {"value": _mean(difference), "low": low, "high": high}},
+        "difference": {MAIN: {"value": mean(difference), "low": low, "high": high}},
         "lift": {MAIN: dict(zip(("value", "low", "high"), gain, strict=True))},
     }
 
@@ -212,10 +212,11 @@ def _describe(ranked: Ragged, judged: Judged, k: int = MAIN_K) -> dict[str, Any]
 
 
 def _means(per_user: Mapping[str, F64]) -> dict[str, float]:
-    return {name: _mean(values) for name, values in per_user.items()}
+    return {name: mean(values) for name, values in per_user.items()}
 
 
-def _mean(values: F64) -> float:
+def mean(values: F64) -> float:
+    """Mean over those who have a value; NaN where nobody has."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else math.nan
 
@@ -225,12 +226,12 @@ def _intervals(per_user: Mapping[str, F64], config: Evaluation, seed: int) -> di
     return {name: {"low": low, "high": high} for name, (low, high) in bounds.items()}
 
 
-def _plain(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
     """Rounded numbers, None for NaN: what JSON can hold, and no noise of the last binary digit in a release's digest."""
     if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: plain_values(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_plain(inner) for inner in value]
+        return [plain_values(inner) for inner in value]
     if isinstance(value, float):
         return None if math.isnan(value) else round(value, 6)
     return value

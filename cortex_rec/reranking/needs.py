@@ -38,7 +38,7 @@ class Needs:
 
 
 def needs(asked: Asked, i: int, statistics: Statistics, catalogue: Catalogue) -> Needs:
-    """What request `i` needs: `n` items, as many that fit under each cap, and those of its shares.
+    """What request `i` needs: `n` items, as many that fit under its caps, and those of its shares.
 
     Raises
     ------
@@ -47,15 +47,12 @@ def needs(asked: Asked, i: int, statistics: Statistics, catalogue: Catalogue) ->
     """
     n, rules = asked.requests[i].n, asked.requests[i].rules
     wanted: list[tuple[int, Count]] = [(n, len)]
-    for group, most in rules.caps.items():
-        wanted.append((n, _room(group_codes(group, catalogue, "rules.caps"), most)))
+    if rules.caps:
+        caps = [(group_codes(group, catalogue, "rules.caps"), most) for group, most in rules.caps.items()]
+        wanted.append((n, lambda items: room([(codes[items], most) for codes, most in caps], n)))
     if rules.new_share > 0:
         bought, _ = asked.bought(i)
         wanted.append((due(rules.new_share, n), lambda items: int(np.count_nonzero(~np.isin(items, bought)))))
     if rules.tail_share > 0:
         wanted.append((due(rules.tail_share, n), lambda items: int(np.count_nonzero(statistics.tail[items]))))
     return Needs(np.array([goal for goal, _ in wanted], np.int64), tuple(count for _, count in wanted))
-
-
-def _room(codes: I32, most: int) -> Count:
-    return lambda items: room(codes[items], most)
