@@ -15,7 +15,8 @@ from cortex_rec.embeddings.fusion import Fusion
 from cortex_rec.errors import ArtifactError, CortexRecError
 from cortex_rec.events.protocol import EventStore
 from cortex_rec.recommender import Recommender
-from cortex_rec.releases import added, forgotten, live, store
+from cortex_rec.releases import added, channels, forgotten, live, store
+from cortex_rec.releases.channels import Pointer
 from cortex_rec.releases.store import Release
 from cortex_rec.requests import Request
 from cortex_rec.titles import Titles
@@ -61,7 +62,8 @@ class Current:
         self._settings, self._events = settings, events
         # One change at a time: the thread that watches and a request that has just changed something.
         self._changing = threading.Lock()
-        self._refused: str | None = None
+        #: The move of the channel that led to a release which cannot be served.
+        self._refused: Pointer | None = None
         self.swaps = {"swapped": 0, "refused": 0}
         self.loaded = self._load(store.open_release(settings.releases, settings.release))
 
@@ -77,27 +79,32 @@ class Current:
         Raises
         ------
         ArtifactError
-            If what lies beside the releases (added items, forgotten users) cannot be read; what was served stays.
+            If the channel, or what lies beside the releases (added items, forgotten users), cannot be read; what was served stays.
         """
+        self._take_release()
+        self.take_beside()
+
+    def take_beside(self) -> None:
+        """Take up added items and forgotten users; gives when they are served, and waits for no new release. Raises like `refresh`."""
         with self._changing:
-            self._take_release()
             if self.loaded.beside != _beside(self._settings.releases):
                 self.loaded = self._with_beside(self.loaded)
 
     def _take_release(self) -> None:
-        if self._settings.release != store.LATEST:
+        if self._settings.release not in channels.CHANNELS:
             return
-        wanted = store.latest_id(self._settings.releases)
-        if wanted in (None, self._refused, self.loaded.release.id):
+        wanted = channels.read(self._settings.releases, self._settings.release)
+        if wanted is None or wanted == self._refused or wanted.release == self.loaded.release.id:
             return
         try:
-            loaded = self._load(store.open_release(self._settings.releases))
+            loaded = self._load(store.open_release(self._settings.releases, wanted.release))
         except (CortexRecError, OSError) as error:
             self._refused = wanted
             self.swaps["refused"] += 1
-            _LOG.error("Release %s cannot be served, %s stays: %s", wanted, self.loaded.release.id, error)
+            _LOG.error("Release %s cannot be served, %s stays: %s", wanted.release, self.loaded.release.id, error)
             return
-        before, self.loaded, self._refused = self.loaded.release.id, loaded, None
+        with self._changing:
+            before, self.loaded, self._refused = self.loaded.release.id, loaded, None
         self.swaps["swapped"] += 1
         _settle()
         _LOG.info("Serving release %s in place of %s", loaded.release.id, before)

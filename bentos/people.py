@@ -77,7 +77,7 @@ def _forgotten(desk: Desk, user: str) -> int:
     erased = desk.events.forget(user)
     if desk.current.loaded.plain.data.users.row(user) != NO_ROW:
         forgotten.add(desk.settings.releases, user)
-        desk.current.refresh()
+        desk.current.take_beside()
     return erased
 
 

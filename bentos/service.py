@@ -62,7 +62,7 @@ door = Door(load_app)
 )
 @bentoml.asgi_app(door)
 class Recommendations:
-    """Recommendations from the latest release."""
+    """Recommendations from the release in production."""
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod

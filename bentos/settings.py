@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from cortex_rec.errors import ConfigError
-from cortex_rec.releases import store
+from cortex_rec.releases import channels
 
 PREFIX: Final = "CORTEX_REC_"
 
@@ -21,7 +21,7 @@ class Settings(BaseModel):
     releases
         The folder of releases.
     release
-        The id of the one to serve, which then is served whatever is promoted; or `latest`.
+        The id of the one to serve, which then is served whatever is promoted; or the channel that is followed.
     cache
         The folder of what is made for this machine: the ranker's trees as machine code.
     watch_seconds
@@ -47,7 +47,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     releases: Path = Path("releases")
-    release: str = store.LATEST
+    release: str = channels.PRODUCTION
     cache: Path = Path.home() / ".cache" / "cortex-rec"
     watch_seconds: Annotated[float, Field(gt=0, le=3600)] = 1.0
     queue: Annotated[int, Field(ge=1, le=10_000)] = 32

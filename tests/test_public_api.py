@@ -39,6 +39,12 @@ def test_the_version_is_three_numbers() -> None:
         ("cortex_rec.recommender.Recommender.recommend", "self, requests"),
         ("cortex_rec.recommender.Recommender.with_items", "self, items, content"),
         ("cortex_rec.recommender.Recommender.rank", "self, queries"),
+        ("cortex_rec.releases.store.publish", "root, write, contents, run"),
+        ("cortex_rec.releases.channels.read", "root, channel"),
+        ("cortex_rec.releases.channels.move", "root, channel, release, *, by, why, at, expected"),
+        ("cortex_rec.releases.channels.promote", "root, release, *, by, why, at"),
+        ("cortex_rec.releases.channels.rollback", "root, *, by, why, at"),
+        ("cortex_rec.releases.channels.log", "root"),
         ("cortex_rec.releases.live.load", "release"),
         ("cortex_rec.releases.live.widened", "recommender, fusion, items"),
         ("cortex_rec.releases.new_items.embed", "items, config"),
@@ -58,6 +64,7 @@ def test_a_public_function_takes_what_it_is_documented_to_take(name: str, parame
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
+        ("cortex_rec.releases.channels.Pointer", "release former at by why serial"),
         ("cortex_rec.requests.Request", "user items store n filters rules explain trace why_not"),
         ("cortex_rec.requests.Recommendation", "item title score probability reasons"),
         ("cortex_rec.requests.Slate", "items fallback degraded widened trace"),

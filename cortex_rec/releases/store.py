@@ -1,20 +1,21 @@
-"""Releases in a local folder: immutable, verified by digest, with a `latest` pointer that is replaced atomically."""
+"""Releases: immutable, verified by digest, and named by their id or by the channel that points to them."""
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cortex_rec import folders
-from cortex_rec.errors import ArtifactError, ReleaseNotFound
+from cortex_rec.errors import ArtifactError, PromotionConflict, ReleaseNotFound
 from cortex_rec.folders import FileRecord
-from cortex_rec.releases.manifest import MANIFEST, Contents, File, Manifest, seal
+from cortex_rec.releases import channels
+from cortex_rec.releases.channels import CANDIDATE, CHANNELS, PRODUCTION
+from cortex_rec.releases.manifest import MANIFEST, Contents, File, Manifest, is_id, seal
+from cortex_rec.releases.places import storage_of
 
-LATEST = "latest"
 RUN = "run.json"
-#: The folder of what was added since (`cortex_rec.releases.added`).
-ADDED = "items"
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Release:
         return record
 
 
-def publish(root: Path, write: Callable[[Path], None], contents: Contents, run: Mapping[str, Any]) -> Release:
-    """Write a release, then point `latest` to it.
+def publish(root: Path | str, write: Callable[[Path], None], contents: Contents, run: Mapping[str, Any]) -> Release:
+    """Write a release, then point `candidate` to it.
 
     Parameters
     ----------
@@ -67,9 +68,9 @@ def publish(root: Path, write: Callable[[Path], None], contents: Contents, run: 
     Raises
     ------
     ArtifactError
-        If it cannot be written; `latest` then still names the former release, and nothing half-written is left.
+        If it cannot be written; `candidate` then still names the former release, and nothing half-written is left.
     """
-    with folders.draft(root) as folder:
+    with folders.draft(Path(root)) as folder:
         write(folder)
         for reserved in (MANIFEST, RUN):
             if (folder / reserved).exists():
@@ -80,15 +81,14 @@ def publish(root: Path, write: Callable[[Path], None], contents: Contents, run: 
         for path in folder.rglob("*"):
             if path.is_file():
                 path.chmod(0o444)
-        target = root / manifest.id
+        target = Path(root) / manifest.id
         if not folders.settle(folder, target):
             verify(root, manifest.id)
-        with folders.replace_file(root / LATEST) as pointer:
-            pointer.write_text(f"{manifest.id}\n", encoding="utf-8")
+    _nominate(root, manifest.id)
     return Release(manifest.id, target, manifest)
 
 
-def open_release(root: Path, release: str = LATEST, *, check: bool = True) -> Release:
+def open_release(root: Path | str, release: str = PRODUCTION, *, check: bool = True) -> Release:
     """Find a release and check it.
 
     Parameters
@@ -96,7 +96,7 @@ def open_release(root: Path, release: str = LATEST, *, check: bool = True) -> Re
     root
         The folder of releases.
     release
-        Its id, or `latest`.
+        Its id, or the channel that points to it.
     check
         Compare every file's size and SHA-256 with the manifest.
 
@@ -107,49 +107,81 @@ def open_release(root: Path, release: str = LATEST, *, check: bool = True) -> Re
     ArtifactError
         If the manifest or a file is damaged; the message names it and the way out.
     """
-    name = _pointed(root) if release == LATEST else release
-    path = root / name
-    if not path.is_dir() or name not in release_ids(root):
-        raise ReleaseNotFound(f"{root}: no release {name!r}. {_others(root, name)}")
-    try:
-        manifest = Manifest.read(path / MANIFEST)
-        if manifest.id != name:
-            raise ArtifactError(f"{path / MANIFEST}: is the manifest of {manifest.id}.")
-    except ArtifactError as error:
-        raise ArtifactError(f"{error} {_others(root, name)}") from error
-    found = Release(name, path, manifest)
+    name = resolve(root, release)
+    found = Release(name, Path(root) / name, manifest_of(root, name))
     if check:
         _check_files(root, found)
     return found
 
 
-def verify(root: Path, release: str = LATEST) -> Release:
+def verify(root: Path | str, release: str = PRODUCTION) -> Release:
     """Compare every file of a release with its manifest; raises like `open_release`."""
     return open_release(root, release, check=True)
 
 
-def release_ids(root: Path) -> list[str]:
-    """Names of all release folders, the latest data first."""
-    if not root.is_dir():
-        return []
-    named = (path.name for path in root.iterdir() if path.is_dir() and path.name != ADDED)
-    return sorted((name for name in named if not name.startswith(".")), reverse=True)
+def resolve(root: Path | str, release: str) -> str:
+    """The id of a release by itself, or of the one that a channel points to now.
+
+    Raises
+    ------
+    ReleaseNotFound
+        If the channel was never moved.
+    """
+    if release not in CHANNELS:
+        return release
+    pointer = channels.read(root, release)
+    if pointer is None:
+        raise ReleaseNotFound(f"{storage_of(root).where()}: `{release}` points to no release yet. {_way_out(root)}")
+    return pointer.release
 
 
-def latest_id(root: Path) -> str | None:
-    """The id that `latest` points to; None before the first release."""
-    path = root / LATEST
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+def manifest_of(root: Path | str, release: str) -> Manifest:
+    """What a release says about itself, without a look at its files.
+
+    Parameters
+    ----------
+    release
+        Its id, or the channel that points to it.
+
+    Raises
+    ------
+    ReleaseNotFound
+        If there is no such release.
+    ArtifactError
+        If the manifest is damaged.
+    """
+    storage, name = storage_of(root), resolve(root, release)
+    content = storage.read(f"{name}/{MANIFEST}") if is_id(name) else None
+    if content is None:
+        raise ReleaseNotFound(f"{storage.where()}: no release {name!r}. {_others(root, name)}")
+    try:
+        manifest = Manifest.parse(content.content, storage.where(f"{name}/{MANIFEST}"))
+        if manifest.id != name:
+            raise ArtifactError(f"{storage.where(f'{name}/{MANIFEST}')}: is the manifest of {manifest.id}.")
+    except ArtifactError as error:
+        raise ArtifactError(f"{error} {_others(root, name)}") from error
+    return manifest
 
 
-def _pointed(root: Path) -> str:
-    name = latest_id(root)
-    if name is None:
-        raise ReleaseNotFound(f"{root}: no release yet. `cortex-rec train configs/complete_journey.yaml` makes one.")
-    return name
+def release_ids(root: Path | str) -> list[str]:
+    """Ids of all releases, the latest data first. One that was not written to its end has no manifest and is none."""
+    parts = (name.split("/") for name in storage_of(root).list())
+    return sorted((folder[0] for folder in parts if len(folder) == 2 and folder[1] == MANIFEST and is_id(folder[0])), reverse=True)
 
 
-def _check_files(root: Path, release: Release) -> None:
+def _nominate(root: Path | str, release: str) -> None:
+    """Point `candidate` to what was just made; of two made at once, the one that comes last stays."""
+    while True:
+        now = channels.read(root, CANDIDATE)
+        if now is not None and now.release == release:
+            return
+        try:
+            channels.move(root, CANDIDATE, release, by=channels.login(), why="made", at=datetime.now(UTC), expected=now)
+        except PromotionConflict:
+            continue
+
+
+def _check_files(root: Path | str, release: Release) -> None:
     for name, entry in release.manifest.files.items():
         fault = FileRecord(entry.sha256, entry.bytes).fault(release.path / name)
         if fault is not None:
@@ -161,7 +193,14 @@ def _check_files(root: Path, release: Release) -> None:
         raise ArtifactError(f"release {release.id}: {release.path / foreign[0]} is not in its manifest. Remove the file.")
 
 
-def _others(root: Path, damaged: str) -> str:
+def _way_out(root: Path | str) -> str:
+    found = release_ids(root)
+    if not found:
+        return "There is no release yet; `cortex-rec train configs/complete_journey.yaml` makes one."
+    return f"Promote one: `cortex-rec releases promote {found[0]} --why …`."
+
+
+def _others(root: Path | str, damaged: str) -> str:
     others = [name for name in release_ids(root) if name != damaged]
     if not others:
         return "There is no other release; make one with `cortex-rec train`."
