@@ -85,12 +85,12 @@ def recommend(
     as_json: AsJson = False,
 ) -> None:
     """Recommend items to one user, with the reasons."""
-    from cortex_rec.releases import live, store
+    from cortex_rec.releases import live, places, store
     from cortex_rec.requests import Request
     from cortex_rec.terminal import recommendations_table
 
     found = store.open_release(releases, release)
-    recommender = live.load(found)
+    recommender = live.load(found, places.state_of(releases))
     user = recommender.data.users.external([0])[0] if user is None else user
     (slate,) = recommender.recommend([Request(user, tuple(session or ()), store=shop, n=n)])
     if as_json:
@@ -139,10 +139,10 @@ def serve(
     releases: ReleasesPlace = DEFAULT_RELEASES,
 ) -> None:
     """Serve the release in production over HTTP until Ctrl-C."""
-    from cortex_rec.releases import store
+    from cortex_rec.releases import places, store
 
     store.verify(releases)
-    environment = os.environ | {"CORTEX_REC_RELEASES": str(Path(releases).resolve()), "BENTOML_DO_NOT_TRACK": "True"}
+    environment = os.environ | {"CORTEX_REC_RELEASES": places.absolute(releases), "BENTOML_DO_NOT_TRACK": "True"}
     command = [sys.executable, "-m", "bentoml", "serve", "bentos.service:Recommendations", "--host", host, "--port", str(port)]
     sys.stdout.flush()
     os.execve(sys.executable, command, environment)  # a child would not hear the SIGTERM that is sent to us

@@ -34,7 +34,7 @@ def add(
     from cortex_rec.catalogue import Catalogue
     from cortex_rec.encoding import check_new
     from cortex_rec.ids import IdMap
-    from cortex_rec.releases import added, live, new_items, store
+    from cortex_rec.releases import added, live, new_items, places, store
 
     single = {columns.ITEM: item, columns.TITLE: title, columns.DESCRIPTION: description, columns.IMAGE: image}
     given = [name for name, value in single.items() if value is not None]
@@ -44,9 +44,9 @@ def add(
     items = _one(single, attributes or []) if file is None else _many(file)
     catalogue = Catalogue.load(release.path / "encoded" / "catalogue.parquet")
     unseen = catalogue.unseen(items)
-    for known in (IdMap.load(release.path / "encoded" / "items.parquet"), IdMap(added.read(Path(releases))[columns.ITEM])):
+    for known in (IdMap.load(release.path / "encoded" / "items.parquet"), IdMap(added.read(places.state_of(releases))[columns.ITEM])):
         check_new(items, known)
-    added.add(Path(releases), new_items.embed(items, live.embeddings_of(release)))
+    added.add(places.state_of(releases), new_items.embed(items, live.embeddings_of(release)))
     if as_json:
         print_json({"added": items[columns.ITEM].to_list(), "unseen": unseen, "release": release.id})
         return
@@ -64,10 +64,10 @@ def list_items(releases: ReleasesPlace = DEFAULT_RELEASES, as_json: AsJson = Fal
     """List what was added, and what became of it in the release in production."""
     from cortex_rec.embeddings.fusion import Fusion
     from cortex_rec.ids import IdMap
-    from cortex_rec.releases import added, live, store
+    from cortex_rec.releases import added, live, places, store
     from cortex_rec.terminal import items_table
 
-    release, items = store.open_release(releases, check=False), added.read(Path(releases))
+    release, items = store.open_release(releases, check=False), added.read(places.state_of(releases))
     known, fusion = IdMap.load(release.path / "encoded" / "items.parquet"), Fusion.load(release.path / "fusion")
     state = live.states(items, known, fusion, release)
     rows = items.select(name for name in items.columns if ":" not in name).with_columns(state).to_dicts()
@@ -82,9 +82,9 @@ def list_items(releases: ReleasesPlace = DEFAULT_RELEASES, as_json: AsJson = Fal
 @app.command(epilog="Example:  cortex-rec items remove A17")
 def remove(item: Annotated[str, typer.Argument(help="The item's id.")], releases: ReleasesPlace = DEFAULT_RELEASES) -> None:
     """Forget an item that was added; items of a release stay."""
-    from cortex_rec.releases import added
+    from cortex_rec.releases import added, places
 
-    added.remove(Path(releases), item)
+    added.remove(places.state_of(releases), item)
     Console(soft_wrap=True, highlight=False).print(f"Removed {item}.", markup=False)
 
 

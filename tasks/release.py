@@ -46,7 +46,7 @@ def release(config: Config, parts: dict[str, StageOutput], as_of: int, stages: l
         recorded = json.dumps(recorded_config(config), indent=1, sort_keys=True)
         (folder / "config.json").write_text(recorded + "\n", encoding="utf-8")
 
-    root = Path(config.releases)
+    root = config.releases
     known = set(store.release_ids(root))
     with progress.line("release") as line:
         made = store.publish(root, write, _contents(config, parts, as_of), _run(stages))

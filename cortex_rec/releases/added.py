@@ -40,7 +40,7 @@ def read(root: Path) -> pl.DataFrame:
     Parameters
     ----------
     root
-        The folder of releases.
+        The folder of what is kept beside releases (`places.state_of`).
 
     Returns
     -------

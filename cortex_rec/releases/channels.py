@@ -48,8 +48,8 @@ def read(root: Path | str, channel: str) -> Pointer | None:
     ArtifactError
         If the channel's file is damaged or cannot be read.
     """
-    found = storage_of(root).read(_file(channel))
-    return None if found is None else parse(found.content, storage_of(root).where(_file(channel)))
+    found = storage_of(root).read(file_of(channel))
+    return None if found is None else parse(found.content, storage_of(root).where(file_of(channel)))
 
 
 def move(root: Path | str, channel: str, release: str, *, by: str, why: str, at: datetime, expected: Pointer | None) -> Pointer:
@@ -80,7 +80,7 @@ def move(root: Path | str, channel: str, release: str, *, by: str, why: str, at:
     ArtifactError
         If the channel's file is damaged or cannot be written.
     """
-    storage, name = storage_of(root), _file(channel)
+    storage, name = storage_of(root), file_of(channel)
     if not is_id(release) or storage.read(f"{release}/{MANIFEST}") is None:
         raise ReleaseNotFound(
             f"{storage.where()}: no release {release!r} for `{channel}` to point to. `cortex-rec releases list` shows all."
@@ -154,7 +154,8 @@ def login() -> str:
         return f"user {os.getuid()}"
 
 
-def _file(channel: str) -> str:
+def file_of(channel: str) -> str:
+    """The name of a channel's file in its storage."""
     if channel not in CHANNELS:
         raise ConfigError(f"{channel!r} is no channel. They are {' and '.join(CHANNELS)}.")
     return f"{FOLDER}/{channel}.json"
@@ -173,4 +174,4 @@ def _keep(storage: Storage, channel: str, pointer: Pointer, found: Versioned) ->
 
 def _conflict(storage: Storage, channel: str, now: Pointer | None) -> PromotionConflict:
     told = "is not set any more" if now is None else f"was moved to {now.release} by {now.by} at {now.at:%Y-%m-%d %H:%M:%S} UTC ({now.why})"
-    return PromotionConflict(f"{storage.where(_file(channel))}: {told}; nothing is changed. Look at it, and decide again.")
+    return PromotionConflict(f"{storage.where(file_of(channel))}: {told}; nothing is changed. Look at it, and decide again.")

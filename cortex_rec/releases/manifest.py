@@ -13,6 +13,8 @@ from cortex_rec.errors import ArtifactError
 
 FORMAT_VERSION: Final = 1
 MANIFEST = "manifest.json"
+#: How the run that made it went; outside of every digest.
+RUN = "run.json"
 #: Parts of the manifest that may differ between two runs on the same data, config and code.
 _OUTSIDE_DIGEST = {"id", "digest", "git_commit"}
 

@@ -46,7 +46,7 @@ class LocalFolder:
             found = self.read(name)
             if (None if found is None else found.tag) != expected:
                 return False
-            with replace_file(self._root / name) as path:
+            with replace_file(self._root / name, drafts=self._root) as path:
                 path.write_bytes(content)
             return True
 
@@ -65,7 +65,7 @@ class LocalFolder:
         return found
 
     def upload(self, path: Path, name: str) -> None:
-        with replace_file(self._root / name) as fresh:
+        with replace_file(self._root / name, drafts=self._root) as fresh:
             shutil.copyfile(path, fresh)
             fresh.chmod(0o444)
 

@@ -1,26 +1,28 @@
 """Releases: immutable, verified by digest, and named by their id or by the channel that points to them."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cortex_rec import folders
-from cortex_rec.errors import ArtifactError, PromotionConflict, ReleaseNotFound
+from cortex_rec.errors import ArtifactError, PromotionConflict, ReleaseNotFound, StoreUnavailable
 from cortex_rec.folders import FileRecord
-from cortex_rec.releases import channels
+from cortex_rec.releases import cache as fetched
+from cortex_rec.releases import channels, transfer
 from cortex_rec.releases.channels import CANDIDATE, CHANNELS, PRODUCTION
-from cortex_rec.releases.manifest import MANIFEST, Contents, File, Manifest, is_id, seal
-from cortex_rec.releases.places import storage_of
+from cortex_rec.releases.manifest import MANIFEST, RUN, Contents, File, Manifest, is_id, seal
+from cortex_rec.releases.places import bucket_of, home_of, storage_of
 
-RUN = "run.json"
+_LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Release:
-    """A release on disk.
+    """A release on this machine.
 
     Parameters
     ----------
@@ -52,7 +54,7 @@ def publish(root: Path | str, write: Callable[[Path], None], contents: Contents,
     Parameters
     ----------
     root
-        The folder of releases; made when absent.
+        The place of the releases: a folder, made when absent, or `s3://bucket/prefix`.
     write
         Fills an empty folder with the release's files.
     contents
@@ -68,9 +70,12 @@ def publish(root: Path | str, write: Callable[[Path], None], contents: Contents,
     Raises
     ------
     ArtifactError
-        If it cannot be written; `candidate` then still names the former release, and nothing half-written is left.
+        If it cannot be written; `candidate` then still names the former release, and nothing half-written can be found.
+    StoreUnavailable
+        If the bucket does not answer; publishing the same again sends what it lacks.
     """
-    with folders.draft(Path(root)) as folder:
+    home = home_of(root)
+    with folders.draft(home) as folder:
         write(folder)
         for reserved in (MANIFEST, RUN):
             if (folder / reserved).exists():
@@ -78,27 +83,32 @@ def publish(root: Path | str, write: Callable[[Path], None], contents: Contents,
         manifest = seal(contents, {name: File(**asdict(entry)) for name, entry in folders.records(folder).items()})
         manifest.write(folder / MANIFEST)
         (folder / RUN).write_text(json.dumps(dict(run), indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        for path in folder.rglob("*"):
-            if path.is_file():
-                path.chmod(0o444)
-        target = Path(root) / manifest.id
+        folders.read_only(folder)
+        target = home / manifest.id
         if not folders.settle(folder, target):
-            verify(root, manifest.id)
+            # It was made before, or begun: what is not there as it must be is put there.
+            transfer.upload(folder, manifest, storage_of(home))
+            verify(home, manifest.id)
+    if bucket_of(root) is not None:
+        transfer.upload(target, manifest, storage_of(root))
     _nominate(root, manifest.id)
     return Release(manifest.id, target, manifest)
 
 
-def open_release(root: Path | str, release: str = PRODUCTION, *, check: bool = True) -> Release:
-    """Find a release and check it.
+def open_release(root: Path | str, release: str = PRODUCTION, *, check: bool = True, cache: Path | None = None) -> Release:
+    """Find a release and check it; one of a bucket is fetched first, if it is not on this machine.
 
     Parameters
     ----------
     root
-        The folder of releases.
+        The place of the releases: a folder, or `s3://bucket/prefix`.
     release
         Its id, or the channel that points to it.
     check
-        Compare every file's size and SHA-256 with the manifest.
+        Compare every file's size and SHA-256 with the manifest. Of a release that was fetched, a damaged file is fetched again.
+    cache
+        Where what is fetched is kept; `releases` in `CORTEX_REC_CACHE` or in `~/.cache/cortex-rec` when absent. While the bucket does not
+        answer, what was fetched last is given, and the log says so.
 
     Raises
     ------
@@ -106,7 +116,11 @@ def open_release(root: Path | str, release: str = PRODUCTION, *, check: bool = T
         If there is no such release.
     ArtifactError
         If the manifest or a file is damaged; the message names it and the way out.
+    StoreUnavailable
+        If the bucket does not answer, and the release was not fetched before.
     """
+    if bucket_of(root) is not None:
+        return _fetched(root, release, home_of(root, cache), check=check)
     name = resolve(root, release)
     found = Release(name, Path(root) / name, manifest_of(root, name))
     if check:
@@ -167,6 +181,45 @@ def release_ids(root: Path | str) -> list[str]:
     """Ids of all releases, the latest data first. One that was not written to its end has no manifest and is none."""
     parts = (name.split("/") for name in storage_of(root).list())
     return sorted((folder[0] for folder in parts if len(folder) == 2 and folder[1] == MANIFEST and is_id(folder[0])), reverse=True)
+
+
+def push(root: Path | str, to: Path | str, release: str = PRODUCTION) -> Release:
+    """Copy a release to another place, or go on with a copy that was interrupted; no channel is moved.
+
+    Parameters
+    ----------
+    release
+        Its id, or the channel of `root` that points to it.
+
+    Raises
+    ------
+    ArtifactError
+        If the release is damaged, or cannot be written.
+    StoreUnavailable
+        If a bucket does not answer; the same call goes on from there.
+    """
+    found = open_release(root, release)
+    transfer.upload(found.path, found.manifest, storage_of(to))
+    return found
+
+
+def _fetched(root: Path | str, release: str, home: Path, *, check: bool) -> Release:
+    storage = storage_of(root)
+    try:
+        name = resolve(root, release)
+        if not (home / name).is_dir():
+            manifest_of(root, name)  # tells what there is when it is not this one
+        fetched.fetch(storage, name, home, check=check)
+        if release in CHANNELS:
+            fetched.remember(storage, channels.file_of(release), home)
+    except StoreUnavailable as error:
+        try:
+            found = open_release(home, release, check=check)
+        except ReleaseNotFound:
+            raise error from None
+        _LOG.warning("%s Release %s is taken from what was fetched before (%s).", error, found.id, home)
+        return found
+    return open_release(home, name, check=check)
 
 
 def _nominate(root: Path | str, release: str) -> None:
