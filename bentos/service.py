@@ -14,7 +14,7 @@ from bentos.door import Door
 from bentos.guard import keys_of, log_requests
 from bentos.settings import PREFIX, Settings, traced
 from cortex_rec.errors import CortexRecError
-from cortex_rec.releases import store
+from cortex_rec.releases import places, store
 
 log: Final = logging.getLogger("bentoml.cortex_rec")
 #: What is to be closed when the server ends.
@@ -39,7 +39,9 @@ def load_app() -> ASGIApp:
     keys = keys_of(settings)
     if not keys:
         log.warning("No API keys are set: whoever reaches this port may ask and write (docs/serving.md#keys)")
-    happened = events.open(settings.events or settings.releases / "events.sqlite")
+    if places.bucket_of(settings.releases) is not None and settings.state is None:
+        log.warning("Added items, forgotten users and events stay on this machine, in %s (docs/releases.md#state)", settings.beside)
+    happened = events.open(settings.events or settings.beside / "events.sqlite")
     current = Current(settings, happened)
     current.watch()
     log_requests()
@@ -71,7 +73,7 @@ door = Door(load_app)
 )
 @bentoml.asgi_app(door)
 class Recommendations:
-    """Recommendations from the latest release."""
+    """Recommendations from the release in production."""
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
@@ -81,11 +83,11 @@ class Recommendations:
             settings = Settings.of(os.environ)
             keys_of(settings)
             traced(os.environ)
-            store.open_release(settings.releases, settings.release)
+            store.open_release(settings.releases, settings.release, cache=settings.cache / "releases")
         except CortexRecError as error:
             raise BentoMLException(str(error)) from error
         # Workers start elsewhere.
-        os.environ[f"{PREFIX}RELEASES"] = str(settings.releases.resolve())
+        os.environ[f"{PREFIX}RELEASES"] = places.absolute(settings.releases)
 
     def __init__(self) -> None:
         door.load()

@@ -152,7 +152,7 @@ def test_the_watcher_goes_on_after_whatever_it_finds(tmp_path: Path, caplog: pyt
     current = Current(Settings(releases=releases, cache=tmp_path / "compiled", watch_seconds=0.02), None)
     watcher = current.watch()
     (releases / store.ADDED).write_text("no folder")
-    until(lambda: "What changed beside the releases is not taken up" in caplog.text)
+    until(lambda: "What changed is not taken up" in caplog.text)
     (releases / store.ADDED).unlink()
     second = small_release(releases, seed=1)
     until(lambda: current.loaded.release.id == second.id)
