@@ -62,7 +62,7 @@ def test_a_removed_item_is_gone_and_can_be_added_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["cut short", "another table"])
 def test_a_damaged_table_is_named_and_left_as_it_is(tmp_path: Path, damage: str) -> None:
     added.add(tmp_path, kept("a"))
-    path = tmp_path / store.ADDED / "items.parquet"
+    path = tmp_path / added.ADDED / "items.parquet"
     if damage == "cut short":
         path.write_bytes(path.read_bytes()[:50])
     else:

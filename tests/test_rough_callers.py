@@ -21,7 +21,7 @@ from bentos.kernel import Kernel
 from bentos.metrics import Metrics
 from bentos.settings import Settings
 from cortex_rec.errors import ConfigError
-from cortex_rec.releases import store
+from cortex_rec.releases import added
 from cortex_rec.releases.store import Release
 from cortex_rec.testing.release import small_release
 
@@ -151,9 +151,9 @@ def test_the_watcher_goes_on_after_whatever_it_finds(tmp_path: Path, caplog: pyt
     small_release(releases)
     current = Current(Settings(releases=releases, cache=tmp_path / "compiled", watch_seconds=0.02), None)
     watcher = current.watch()
-    (releases / store.ADDED).write_text("no folder")
+    (releases / added.ADDED).write_text("no folder")
     until(lambda: "What changed is not taken up" in caplog.text)
-    (releases / store.ADDED).unlink()
+    (releases / added.ADDED).unlink()
     second = small_release(releases, seed=1)
     until(lambda: current.loaded.release.id == second.id)
     assert watcher.is_alive()
