@@ -38,7 +38,7 @@ test: $(READY) | system-libraries test-programs ## lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@echo "Tests: about 10 minutes on 2 cores."
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
 
 serve: $(READY) | system-libraries ## serve the latest release over HTTP
 	@$(BIN)/cortex-rec serve --port $(PORT)
