@@ -40,7 +40,7 @@ test: $(READY) | system-libraries test-programs ## lint, types, import contracts
 	@echo "Tests: about 10 minutes on 2 cores."
 	$(BIN)/python -m pytest -m "not slow"
 
-serve: $(READY) | system-libraries ## serve the latest release over HTTP
+serve: $(READY) | system-libraries ## serve the release in production over HTTP
 	@$(BIN)/cortex-rec serve --port $(PORT)
 
 dashboard: $(READY) | system-libraries ## Prefect server, work pool, worker and deployments, until Ctrl-C
