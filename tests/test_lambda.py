@@ -4,13 +4,17 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from s3 import Server
 from serving import ROOT, environment
 
 from cortex_rec.recommender import Recommender
+from cortex_rec.releases import channels, store
+from cortex_rec.releases.places import storage_of
 from cortex_rec.releases.store import Release
 from cortex_rec.requests import Request
 from cortex_rec.testing.lambda_runtime import FailedToStart, LambdaFunction, url_event
@@ -141,3 +145,56 @@ def test_an_open_function_asks_for_a_key_and_its_log_names_no_user(release: Rele
     assert '"route": "/api/recommend/{user_id}", "status": 200' in log
     assert "h001" not in log
     assert "secret" not in log
+
+
+@pytest.fixture
+def place(s3: Server, release: Release) -> str:
+    """The release in a bucket, in production there."""
+    made = f"s3://{s3.bucket()}/releases"
+    store.push(release.path.parent, made)
+    channels.promote(made, release.id, by="test", why="made for a test", at=datetime(2026, 1, 8, tzinfo=UTC))
+    return made
+
+
+def from_bucket(place: str, s3: Server, folder: Path) -> LambdaFunction:
+    given = (
+        environment(folder)
+        | s3.variables
+        | {"PYTHONPATH": str(ROOT), "CORTEX_REC_RELEASES": place, "CORTEX_REC_CACHE": str(folder / "tmp")}
+    )
+    return LambdaFunction("lambda_handler.handler", ROOT / "deployments", given, folder / "log")
+
+
+def test_a_release_is_fetched_from_the_bucket_at_the_cold_start_and_then_the_bucket_may_be_away(
+    place: str, s3: Server, library: Recommender, release: Release, tmp_path: Path
+) -> None:
+    function = from_bucket(place, s3, tmp_path)
+    try:
+        with s3.away():
+            status, answer = told(function.call(url_event("GET", "/api/recommend/h003", "n=5")))
+    finally:
+        function.stop()
+    (slate,) = library.recommend([Request("h003", n=5)])
+    assert (status, answer["release"]) == (200, release.id)
+    assert [(item["item_id"], item["score"]) for item in answer["items"]] == [(item.item, item.score) for item in slate.items]
+    assert (tmp_path / "tmp" / "releases").is_dir()
+
+
+@pytest.mark.parametrize("name", ["ranker/trees/lambdarank.txt", "encoded/histories.safetensors", "manifest.json"])
+def test_a_flipped_bit_in_the_bucket_ends_the_cold_start_with_the_files_name(
+    place: str, s3: Server, release: Release, name: str, tmp_path: Path
+) -> None:
+    storage = storage_of(place)
+    found = storage.read(f"{release.id}/{name}")
+    assert found is not None
+    content = bytearray(found.content)
+    content[len(content) // 2] ^= 1
+    assert storage.write(f"{release.id}/{name}", bytes(content), expected=found.tag)
+    with pytest.raises(FailedToStart) as failed:
+        from_bucket(place, s3, tmp_path)
+    assert f"{release.id}/{name}" in str(failed.value)
+
+
+def test_a_bucket_that_does_not_answer_ends_the_cold_start_and_says_so(place: str, s3: Server, tmp_path: Path) -> None:
+    with s3.away(), pytest.raises(FailedToStart, match=r"does not answer .* Try again"):
+        from_bucket(place, s3, tmp_path)
