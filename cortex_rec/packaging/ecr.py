@@ -74,7 +74,7 @@ def _client() -> Any:
     import boto3
 
     with _explained("cannot be asked"):
-        return boto3.client("ecr")
+        return boto3.Session().client("ecr")
 
 
 @contextmanager
