@@ -44,7 +44,7 @@ test-all: test | image-programs ## make test, then what builds and runs an image
 	@echo "Slow tests: about 10 minutes on 2 cores, 5 GB of disk meanwhile."
 	$(BIN)/python -m pytest -m slow
 
-serve: $(READY) | system-libraries ## serve the latest release over HTTP
+serve: $(READY) | system-libraries ## serve the release in production over HTTP
 	@$(BIN)/cortex-rec serve --port $(PORT)
 
 dashboard: $(READY) | system-libraries ## Prefect server, work pool, worker and deployments, until Ctrl-C

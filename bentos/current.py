@@ -12,10 +12,11 @@ import numpy as np
 from bentos import explorer
 from bentos.settings import Settings
 from cortex_rec.embeddings.fusion import Fusion
-from cortex_rec.errors import ArtifactError, CortexRecError
+from cortex_rec.errors import ArtifactError, CortexRecError, StoreUnavailable
 from cortex_rec.events.protocol import EventStore
 from cortex_rec.recommender import Recommender
-from cortex_rec.releases import added, forgotten, live, store
+from cortex_rec.releases import added, channels, forgotten, live, store
+from cortex_rec.releases.channels import Pointer
 from cortex_rec.releases.store import Release
 from cortex_rec.requests import Request
 from cortex_rec.titles import Titles
@@ -61,10 +62,11 @@ class Current:
         self._settings, self._events = settings, events
         # One change at a time: the thread that watches and a request that has just changed something.
         self._changing = threading.Lock()
-        self._refused: str | None = None
+        #: The move of the channel that led to a release which cannot be served.
+        self._refused: Pointer | None = None
         self.swaps = {"swapped": 0, "refused": 0}
         # Compiling takes longer than all the rest; the watcher does it while this answers, only slower.
-        self.loaded = self._load(store.open_release(settings.releases, settings.release), quick=False)
+        self.loaded = self._load(self._open(), quick=False)
 
     def watch(self) -> threading.Thread:
         """Begin to look for a newly promoted release, for added items and for forgotten users; compile the trees first."""
@@ -78,30 +80,42 @@ class Current:
         Raises
         ------
         ArtifactError
-            If what lies beside the releases (added items, forgotten users) cannot be read; what was served stays.
+            If the channel, or what lies beside the releases (added items, forgotten users), cannot be read; what was served stays.
+        StoreUnavailable
+            If the bucket does not answer; what was served stays, with what changed beside it.
         """
+        self.take_beside()
+        self._take_release()
+
+    def take_beside(self) -> None:
+        """Take up added items and forgotten users; gives when they are served, and waits for no new release. Raises like `refresh`."""
         with self._changing:
-            self._take_release()
-            if self.loaded.beside != _beside(self._settings.releases):
+            if self.loaded.beside != _beside(self._settings.beside):
                 self.loaded = self._with_beside(self.loaded)
 
     def _take_release(self) -> None:
-        if self._settings.release != store.LATEST:
+        if self._settings.release not in channels.CHANNELS:
             return
-        wanted = store.latest_id(self._settings.releases)
-        if wanted in (None, self._refused, self.loaded.release.id):
+        wanted = channels.read(self._settings.releases, self._settings.release)
+        if wanted is None or wanted == self._refused or wanted.release == self.loaded.release.id:
             return
         try:
-            loaded = self._load(store.open_release(self._settings.releases))
+            loaded = self._load(self._open())
+        except StoreUnavailable:
+            raise
         except (CortexRecError, OSError) as error:
             self._refused = wanted
             self.swaps["refused"] += 1
-            _LOG.error("Release %s cannot be served, %s stays: %s", wanted, self.loaded.release.id, error)
+            _LOG.error("Release %s cannot be served, %s stays: %s", wanted.release, self.loaded.release.id, error)
             return
-        before, self.loaded, self._refused = self.loaded.release.id, loaded, None
+        with self._changing:
+            before, self.loaded, self._refused = self.loaded.release.id, loaded, None
         self.swaps["swapped"] += 1
         _settle()
         _LOG.info("Serving release %s in place of %s", loaded.release.id, before)
+
+    def _open(self) -> Release:
+        return store.open_release(self._settings.releases, self._settings.release, cache=self._settings.cache / "releases")
 
     def _load(self, release: Release, *, quick: bool = True) -> Loaded:
         plain = replace(Recommender.load(release.path), events=self._events)
@@ -116,9 +130,9 @@ class Current:
 
     def _with_beside(self, loaded: Loaded) -> Loaded:
         # Looked at before it is read: what changes meanwhile is found at the next look.
-        beside = _beside(self._settings.releases)
-        recommender = live.with_added(loaded.plain, loaded.fusion, loaded.release)
-        gone = forgotten.read(self._settings.releases)
+        beside = _beside(self._settings.beside)
+        recommender = live.with_added(loaded.plain, loaded.fusion, loaded.release, self._settings.beside)
+        gone = forgotten.read(self._settings.beside)
         if gone:
             recommender = replace(recommender, data=replace(recommender.data, users=recommender.data.users.without(gone)))
         return replace(loaded, recommender=recommender, titles=_titles(recommender), beside=beside)
@@ -132,20 +146,28 @@ class Current:
 
     def _watch(self) -> None:
         self._quicken()
-        told = ""
+        told: CortexRecError | None = None
         pause = threading.Event()
         while not pause.wait(self._settings.watch_seconds):
             try:
                 self.refresh()
-                told = ""
+            except StoreUnavailable as error:
+                # Each try may fail in words of its own.
+                if not isinstance(told, StoreUnavailable):
+                    _LOG.warning("Release %s stays until the store answers again: %s", self.loaded.release.id, error)
+                told = error
             except CortexRecError as error:
-                if str(error) != told:
-                    told = str(error)
-                    _LOG.error("What changed beside the releases is not taken up: %s", error)
+                if str(error) != str(told):
+                    _LOG.error("What changed is not taken up: %s", error)
+                told = error
+            else:
+                if isinstance(told, StoreUnavailable):
+                    _LOG.info("The store of releases answers again")
+                told = None
 
 
-def _beside(releases: Path) -> tuple[Any, ...]:
-    return added.version(releases), forgotten.version(releases)
+def _beside(state: Path) -> tuple[Any, ...]:
+    return added.version(state), forgotten.version(state)
 
 
 def _titles(recommender: Recommender) -> Titles:

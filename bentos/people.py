@@ -76,8 +76,8 @@ async def forget(desk: Desk, asked: OneUser) -> Forgotten:
 def _forgotten(desk: Desk, user: str) -> int:
     erased = desk.events.forget(user)
     if desk.current.loaded.plain.data.users.row(user) != NO_ROW:
-        forgotten.add(desk.settings.releases, user)
-        desk.current.refresh()
+        forgotten.add(desk.settings.beside, user)
+        desk.current.take_beside()
     return erased
 
 

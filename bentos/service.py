@@ -13,7 +13,7 @@ from bentos.door import Door
 from bentos.guard import keys_of, log_requests
 from bentos.settings import PREFIX, Settings
 from cortex_rec.errors import CortexRecError
-from cortex_rec.releases import store
+from cortex_rec.releases import places, store
 
 log: Final = logging.getLogger("bentoml.cortex_rec")
 
@@ -36,7 +36,7 @@ def load_app() -> ASGIApp:
     keys = keys_of(settings)
     if not keys:
         log.warning("No API keys are set: whoever reaches this port may ask and write (docs/serving.md#keys)")
-    happened = events.open(settings.events or settings.releases / "events.sqlite")
+    happened = events.open(settings.events or settings.beside / "events.sqlite")
     current = Current(settings, happened)
     current.watch()
     log_requests()
@@ -62,7 +62,7 @@ door = Door(load_app)
 )
 @bentoml.asgi_app(door)
 class Recommendations:
-    """Recommendations from the latest release."""
+    """Recommendations from the release in production."""
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
@@ -71,11 +71,11 @@ class Recommendations:
         try:
             settings = Settings.of(os.environ)
             keys_of(settings)
-            store.open_release(settings.releases, settings.release)
+            store.open_release(settings.releases, settings.release, cache=settings.cache / "releases")
         except CortexRecError as error:
             raise BentoMLException(str(error)) from error
         # Workers start elsewhere.
-        os.environ[f"{PREFIX}RELEASES"] = str(settings.releases.resolve())
+        os.environ[f"{PREFIX}RELEASES"] = places.absolute(settings.releases)
 
     def __init__(self) -> None:
         door.load()

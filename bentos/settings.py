@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated, Final, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from cortex_rec.errors import ConfigError
-from cortex_rec.releases import store
+from cortex_rec.releases import channels, places
 
 PREFIX: Final = "CORTEX_REC_"
 
@@ -19,11 +19,14 @@ class Settings(BaseModel):
     Parameters
     ----------
     releases
-        The folder of releases.
+        Where the releases are: a folder, or `s3://bucket/prefix`.
     release
-        The id of the one to serve, which then is served whatever is promoted; or `latest`.
+        The id of the one to serve, which then is served whatever is promoted; or the channel that is followed.
     cache
-        The folder of what is made for this machine: the ranker's trees as machine code.
+        The folder of what is made or fetched for this machine: the ranker's trees as machine code, and the releases of a bucket.
+    state
+        The folder of what is kept beside the releases: added items, who is forgotten, events. When absent it is the folder of releases, or
+        one in `cache` when they are in a bucket.
     watch_seconds
         How often to look for a newly promoted release and for new items.
     queue
@@ -37,7 +40,7 @@ class Settings(BaseModel):
     cors
         Origins of pages elsewhere that may ask, by comma; none when empty.
     events
-        Where live events are kept: a file for SQLite, or a `redis://` address; `events.sqlite` beside the releases when empty.
+        Where live events are kept: a file for SQLite, or a `redis://` address; `events.sqlite` in `state` when empty.
     time_zone
         Of the clock that the shop's purchases are told by, such as `Europe/Berlin`: for events without a time or with an offset.
     log
@@ -46,9 +49,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    releases: Path = Path("releases")
-    release: str = store.LATEST
-    cache: Path = Path.home() / ".cache" / "cortex-rec"
+    releases: Annotated[str, BeforeValidator(str)] = "releases"
+    release: str = channels.PRODUCTION
+    cache: Path = Field(default_factory=places.cache_folder)
+    state: Path | None = None
     watch_seconds: Annotated[float, Field(gt=0, le=3600)] = 1.0
     queue: Annotated[int, Field(ge=1, le=10_000)] = 32
     wait_seconds: Annotated[float, Field(gt=0, le=4)] = 1.0
@@ -66,6 +70,11 @@ class Settings(BaseModel):
         if name not in available_timezones():
             raise ValueError("is no time zone's name, such as Europe/Berlin")
         return name
+
+    @property
+    def beside(self) -> Path:
+        """The folder of what is kept beside the releases."""
+        return self.state or places.state_of(self.releases, cache=self.cache)
 
     @property
     def zone(self) -> ZoneInfo:

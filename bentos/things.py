@@ -63,8 +63,8 @@ async def put_item(desk: Desk, asked: NewItem) -> Added:
         )
     table = _table(asked, loaded.plain.data.catalogue)
     embedded = await desk.encoder.embed(table, _picture(asked), live.embeddings_of(loaded.release))
-    await asyncio.to_thread(added.put, desk.settings.releases, embedded)
-    await asyncio.to_thread(desk.current.refresh)
+    await asyncio.to_thread(added.put, desk.settings.beside, embedded)
+    await asyncio.to_thread(desk.current.take_beside)
     return Added(item_id=asked.item_id, release=desk.current.loaded.release.id)
 
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from cortex_rec import __version__, cli_items
-from cortex_rec.cli_options import DEFAULT_RELEASES, AsJson, ReleaseId, ReleasesFolder, print_json
-from cortex_rec.errors import ArtifactError, ConfigError, CortexRecError
+from cortex_rec import __version__, cli_items, cli_releases
+from cortex_rec.cli_options import DEFAULT_CONFIG, DEFAULT_RELEASES, PRODUCTION, AsJson, ReleaseId, ReleasesPlace, print_json
+from cortex_rec.errors import ConfigError, CortexRecError
 
 app = typer.Typer(
     name="cortex-rec",
@@ -21,12 +21,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
-releases_app = typer.Typer(help="List, show and verify releases.", no_args_is_help=True)
-app.add_typer(releases_app, name="releases")
+app.add_typer(cli_releases.app, name="releases")
 app.add_typer(cli_items.app, name="items")
 
 ConfigPath = Annotated[str, typer.Argument(help="The YAML file that describes the run.")]
-DEFAULT_CONFIG = "configs/complete_journey.yaml"
 
 
 def main() -> None:
@@ -53,7 +51,7 @@ def train(
 
     overrides = {key: value for key, value in {"workspace": workspace, "releases": releases}.items() if value is not None}
     made = run_train(config, **overrides)
-    _show_report(store.open_release(Path(load_config(config, **overrides).releases), made), as_json)
+    _show_report(store.open_release(load_config(config, **overrides).releases, made), as_json)
 
 
 @app.command(epilog="Example:  cortex-rec evaluate configs/complete_journey.yaml --json")
@@ -82,17 +80,17 @@ def recommend(
     n: Annotated[int, typer.Option("--n", min=1, max=1000, help="How many items.")] = 10,
     session: Annotated[list[str] | None, typer.Option("--item", help="An item of the current session; may be repeated.")] = None,
     shop: Annotated[str | None, typer.Option("--store", help="Where the user shops now; their usual store when absent.")] = None,
-    release: ReleaseId = "latest",
-    releases: ReleasesFolder = DEFAULT_RELEASES,
+    release: ReleaseId = PRODUCTION,
+    releases: ReleasesPlace = DEFAULT_RELEASES,
     as_json: AsJson = False,
 ) -> None:
     """Recommend items to one user, with the reasons."""
-    from cortex_rec.releases import live, store
+    from cortex_rec.releases import live, places, store
     from cortex_rec.requests import Request
     from cortex_rec.terminal import recommendations_table
 
     found = store.open_release(releases, release)
-    recommender = live.load(found)
+    recommender = live.load(found, places.state_of(releases))
     user = recommender.data.users.external([0])[0] if user is None else user
     (slate,) = recommender.recommend([Request(user, tuple(session or ()), store=shop, n=n)])
     if as_json:
@@ -108,18 +106,18 @@ def recommend(
 
 
 @app.command(epilog="Example:  cortex-rec report --json | jq '.metrics[\"ndcg@10\"]'")
-def report(release: ReleaseId = "latest", releases: ReleasesFolder = DEFAULT_RELEASES, as_json: AsJson = False) -> None:
+def report(release: ReleaseId = PRODUCTION, releases: ReleasesPlace = DEFAULT_RELEASES, as_json: AsJson = False) -> None:
     """Show a release's evaluation."""
     from cortex_rec.releases import store
 
     _show_report(store.open_release(releases, release, check=False), as_json)
 
 
-@app.command(epilog="Examples:  cortex-rec compare 2018-01-01-0bb5794a6a latest   cortex-rec compare today.yaml tomorrow.yaml --json")
+@app.command(epilog="Examples:  cortex-rec compare production candidate   cortex-rec compare today.yaml tomorrow.yaml --json")
 def compare(
-    first: Annotated[str, typer.Argument(help="A release's id, `latest`, or a YAML file, which is then trained and judged.")],
+    first: Annotated[str, typer.Argument(help="A release's id, a channel, or a YAML file, which is then trained and judged.")],
     second: Annotated[str, typer.Argument(help="The same; the difference is the second less the first.")],
-    releases: ReleasesFolder = DEFAULT_RELEASES,
+    releases: ReleasesPlace = DEFAULT_RELEASES,
     as_json: AsJson = False,
 ) -> None:
     """Compare two releases or configurations user by user, with paired intervals by slice."""
@@ -138,13 +136,13 @@ def compare(
 def serve(
     port: Annotated[int, typer.Option(help="Where to listen.")] = 3000,
     host: Annotated[str, typer.Option(help="Which address to listen on.")] = "127.0.0.1",
-    releases: ReleasesFolder = DEFAULT_RELEASES,
+    releases: ReleasesPlace = DEFAULT_RELEASES,
 ) -> None:
-    """Serve the latest release over HTTP until Ctrl-C."""
-    from cortex_rec.releases import store
+    """Serve the release in production over HTTP until Ctrl-C."""
+    from cortex_rec.releases import places, store
 
     store.verify(releases)
-    environment = os.environ | {"CORTEX_REC_RELEASES": str(releases.resolve()), "BENTOML_DO_NOT_TRACK": "True"}
+    environment = os.environ | {"CORTEX_REC_RELEASES": places.absolute(releases), "BENTOML_DO_NOT_TRACK": "True"}
     command = [sys.executable, "-m", "bentoml", "serve", "bentos.service:Recommendations", "--host", host, "--port", str(port)]
     sys.stdout.flush()
     os.execve(sys.executable, command, environment)  # a child would not hear the SIGTERM that is sent to us
@@ -166,67 +164,13 @@ def init(
     Console(soft_wrap=True).print(f"{output} is written. Check its columns, then: cortex-rec train {output}")
 
 
-@releases_app.command("list", epilog="Example:  cortex-rec releases list --json")
-def list_releases(releases: ReleasesFolder = DEFAULT_RELEASES, as_json: AsJson = False) -> None:
-    """List all releases, the latest data first."""
-    from cortex_rec.releases import store
-    from cortex_rec.terminal import releases_table
-
-    latest = store.latest_id(releases)
-    rows = []
-    for name in store.release_ids(releases):
-        row: dict[str, Any] = {"release": name, "latest": name == latest}
-        try:
-            manifest = store.open_release(releases, name, check=False).manifest
-            row |= {"name": manifest.name, "as_of": f"{manifest.data.as_of:%Y-%m-%d}", "fault": None}
-            row["ndcg@10"] = manifest.metrics["metrics"].get("ndcg@10")
-        except ArtifactError as error:
-            row["fault"] = str(error)
-        rows.append(row)
-    if as_json:
-        print_json(rows)
-    elif rows:
-        Console().print(releases_table(rows))
-    else:
-        Console(soft_wrap=True).print(f"No release in {releases} yet. Make one: cortex-rec train {DEFAULT_CONFIG}")
-
-
-@releases_app.command(epilog="Example:  cortex-rec releases show latest --json")
-def show(
-    release: Annotated[str, typer.Argument(help="A release's id, or `latest`.")] = "latest",
-    releases: ReleasesFolder = DEFAULT_RELEASES,
-    as_json: AsJson = False,
-) -> None:
-    """Show a release's manifest."""
-    from cortex_rec.releases import store
-    from cortex_rec.terminal import manifest_table
-
-    manifest = store.open_release(releases, release, check=False).manifest
-    if as_json:
-        print_json(manifest.model_dump(mode="json"))
-    else:
-        Console().print(manifest_table(manifest))
-
-
-@releases_app.command(epilog="Example:  cortex-rec releases verify && make serve")
-def verify(
-    release: Annotated[str, typer.Argument(help="A release's id, or `latest`.")] = "latest",
-    releases: ReleasesFolder = DEFAULT_RELEASES,
-) -> None:
-    """Compare every file of a release with its manifest; exit code 1 names the one that is damaged."""
-    from cortex_rec.releases import store
-
-    found = store.verify(releases, release)
-    Console(soft_wrap=True).print(f"{found.id}: all {len(found.manifest.files)} files are as released.")
-
-
 @app.command()
 def version() -> None:
     """Print the library's version."""
     Console().print(__version__)
 
 
-def _evaluation(given: str, releases: Path) -> Path:
+def _evaluation(given: str, releases: str) -> Path:
     """The folder of a release's evaluation, or of a configuration's after judging it."""
     if given.endswith((".yaml", ".yml")):
         from flows.run import run_evaluate

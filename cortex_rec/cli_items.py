@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cortex_rec.cli_options import DEFAULT_RELEASES, AsJson, ReleasesFolder, print_json
+from cortex_rec.cli_options import DEFAULT_RELEASES, AsJson, ReleasesPlace, print_json
 from cortex_rec.errors import DataError
 
 if TYPE_CHECKING:  # both are slow to import, and `--help` needs neither
     import polars as pl
 
-app = typer.Typer(help="Add new items to the latest release, list and remove them.", no_args_is_help=True)
+app = typer.Typer(help="Add new items to the release in production, list and remove them.", no_args_is_help=True)
 
 
 @app.command(
@@ -26,7 +26,7 @@ def add(
     image: Annotated[Path | None, typer.Option(help="A picture of it.")] = None,
     attributes: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A group or attribute.")] = None,
     file: Annotated[Path | None, typer.Option(help="Many items: CSV (.gz too) or Parquet, columns named as ours.")] = None,
-    releases: ReleasesFolder = DEFAULT_RELEASES,
+    releases: ReleasesPlace = DEFAULT_RELEASES,
     as_json: AsJson = False,
 ) -> None:
     """Embed new items and keep them beside the releases: they can be recommended at once, before the next training."""
@@ -34,7 +34,7 @@ def add(
     from cortex_rec.catalogue import Catalogue
     from cortex_rec.encoding import check_new
     from cortex_rec.ids import IdMap
-    from cortex_rec.releases import added, live, new_items, store
+    from cortex_rec.releases import added, live, new_items, places, store
 
     single = {columns.ITEM: item, columns.TITLE: title, columns.DESCRIPTION: description, columns.IMAGE: image}
     given = [name for name, value in single.items() if value is not None]
@@ -44,9 +44,9 @@ def add(
     items = _one(single, attributes or []) if file is None else _many(file)
     catalogue = Catalogue.load(release.path / "encoded" / "catalogue.parquet")
     unseen = catalogue.unseen(items)
-    for known in (IdMap.load(release.path / "encoded" / "items.parquet"), IdMap(added.read(releases)[columns.ITEM])):
+    for known in (IdMap.load(release.path / "encoded" / "items.parquet"), IdMap(added.read(places.state_of(releases))[columns.ITEM])):
         check_new(items, known)
-    added.add(releases, new_items.embed(items, live.embeddings_of(release)))
+    added.add(places.state_of(releases), new_items.embed(items, live.embeddings_of(release)))
     if as_json:
         print_json({"added": items[columns.ITEM].to_list(), "unseen": unseen, "release": release.id})
         return
@@ -60,14 +60,14 @@ def add(
 
 
 @app.command("list", epilog="Example:  cortex-rec items list --json")
-def list_items(releases: ReleasesFolder = DEFAULT_RELEASES, as_json: AsJson = False) -> None:
-    """List what was added, and what became of it in the latest release."""
+def list_items(releases: ReleasesPlace = DEFAULT_RELEASES, as_json: AsJson = False) -> None:
+    """List what was added, and what became of it in the release in production."""
     from cortex_rec.embeddings.fusion import Fusion
     from cortex_rec.ids import IdMap
-    from cortex_rec.releases import added, live, store
+    from cortex_rec.releases import added, live, places, store
     from cortex_rec.terminal import items_table
 
-    release, items = store.open_release(releases, check=False), added.read(releases)
+    release, items = store.open_release(releases, check=False), added.read(places.state_of(releases))
     known, fusion = IdMap.load(release.path / "encoded" / "items.parquet"), Fusion.load(release.path / "fusion")
     state = live.states(items, known, fusion, release)
     rows = items.select(name for name in items.columns if ":" not in name).with_columns(state).to_dicts()
@@ -80,11 +80,11 @@ def list_items(releases: ReleasesFolder = DEFAULT_RELEASES, as_json: AsJson = Fa
 
 
 @app.command(epilog="Example:  cortex-rec items remove A17")
-def remove(item: Annotated[str, typer.Argument(help="The item's id.")], releases: ReleasesFolder = DEFAULT_RELEASES) -> None:
+def remove(item: Annotated[str, typer.Argument(help="The item's id.")], releases: ReleasesPlace = DEFAULT_RELEASES) -> None:
     """Forget an item that was added; items of a release stay."""
-    from cortex_rec.releases import added
+    from cortex_rec.releases import added, places
 
-    added.remove(releases, item)
+    added.remove(places.state_of(releases), item)
     Console(soft_wrap=True, highlight=False).print(f"Removed {item}.", markup=False)
 
 

@@ -2,15 +2,18 @@
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-ReleasesFolder = Annotated[Path, typer.Option("--releases", help="The folder of releases.", envvar="CORTEX_REC_RELEASES")]
-ReleaseId = Annotated[str, typer.Option("--release", help="A release's id, or `latest`.")]
+ReleasesPlace = Annotated[
+    str, typer.Option("--releases", help="Where releases are: a folder, or s3://bucket/prefix.", envvar="CORTEX_REC_RELEASES")
+]
+ReleaseId = Annotated[str, typer.Option("--release", help="A release's id, or the channel that points to it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of tables.")]
-DEFAULT_RELEASES = Path("releases")
+DEFAULT_CONFIG = "configs/complete_journey.yaml"
+PRODUCTION = "production"
+DEFAULT_RELEASES = "releases"
 
 
 def print_json(value: Any) -> None:

@@ -336,7 +336,7 @@ class Config(Section):
     ranking: Ranking = Ranking()
     exploration: Exploration = Exploration()
     evaluation: Evaluation = Evaluation()
-    #: where stages, logs and quarantined rows go, and where releases go
+    #: where stages, logs and quarantined rows go, and where releases go: a folder, or s3://bucket/prefix
     workspace: str = ".cortex"
     releases: str = "releases"
 

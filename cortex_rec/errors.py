@@ -7,6 +7,8 @@ CortexRecError
 │   └── GateFailed         a data-quality suite allowed fewer bad rows than it found
 ├── ArtifactError          a file of a stage or of a release is missing, damaged or cannot be written
 │   └── ReleaseNotFound
+├── StoreUnavailable       the bucket that releases are kept in does not answer
+├── PromotionConflict      a channel is not where it was when somebody decided to move it
 ├── InvalidRequest         a request for recommendations that asks for the impossible
 ├── InvalidEvent           an event that is not as it must be
 ├── EventsUnavailable      the store of live events does not answer
@@ -74,6 +76,14 @@ class ArtifactError(CortexRecError):
 
 class ReleaseNotFound(ArtifactError):
     """The release asked for is not in the store."""
+
+
+class StoreUnavailable(CortexRecError):
+    """The bucket that releases are kept in cannot be reached, or does not answer now."""
+
+
+class PromotionConflict(CortexRecError):
+    """A channel was moved by somebody else between the decision to move it and the move; nothing was changed."""
 
 
 class InvalidRequest(CortexRecError):

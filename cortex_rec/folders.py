@@ -103,16 +103,29 @@ def settle(folder: Path, target: Path) -> bool:
     return True
 
 
+def read_only(folder: Path) -> None:
+    """Take the right to write from every file under `folder`."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(0o444)
+
+
 @contextmanager
-def replace_file(path: Path) -> Iterator[Path]:
+def replace_file(path: Path, *, drafts: Path | None = None) -> Iterator[Path]:
     """Yield a path to write to; it then replaces `path`, so that a reader sees the old file or the new, never a part.
+
+    Parameters
+    ----------
+    drafts
+        Where it lies until then, a folder on the same disk; the one of `path` when absent.
 
     Raises
     ------
     ArtifactError
         If it cannot be written; the old file is still there.
     """
-    with draft(path.parent) as folder:
+    with draft(drafts or path.parent) as folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
         fresh = folder / path.name
         yield fresh
         _sync(fresh)

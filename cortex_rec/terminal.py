@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from cortex_rec.releases.channels import Move
 from cortex_rec.releases.manifest import Manifest
 
 if TYPE_CHECKING:  # the request path is slow to import, and only one of the tables is about it
@@ -115,11 +117,29 @@ def releases_table(rows: Iterable[Mapping[str, Any]]) -> Table:
     """Releases, the latest data first; a damaged one says so."""
     table = Table("release", "name", "data until", "ndcg@10", "")
     for row in rows:
-        mark = "[bold]latest[/]" if row["latest"] else ""
+        mark = ", ".join(f"[bold]{name}[/]" for name in row["channels"])
         if row["fault"]:
             table.add_row(row["release"], "", "", "", f"{mark} [red]damaged[/]".strip())
         else:
             table.add_row(row["release"], row["name"], row["as_of"], _figure(row["ndcg@10"]), mark)
+    return table
+
+
+def differences_table(first: str, second: str, rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Rows of `releases.differences.between`; each part is named once."""
+    table = Table("", "", first, second)
+    before = None
+    for row in rows:
+        table.add_row(row["part"] if row["part"] != before else "", row["name"], *(_said(row[side]) for side in ("first", "second")))
+        before = row["part"]
+    return table
+
+
+def moves_table(moves: Iterable[Move]) -> Table:
+    """Rows of `releases.channels.log`."""
+    table = Table("when (UTC)", "channel", "from", "to", "who", "why")
+    for move in moves:
+        table.add_row(f"{move.at:%Y-%m-%d %H:%M:%S}", move.channel, move.former or "", move.release, escape(move.by), escape(move.why))
     return table
 
 
@@ -156,6 +176,11 @@ def _new_products(metrics: Mapping[str, Any]) -> str:
 
 def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+def _said(value: Any) -> str:
+    """A manifest's value in a cell; empty where there is none."""
+    return "" if value is None else f"{value:.4f}" if isinstance(value, float) else escape(str(value))
 
 
 def _chance(probability: float | None) -> str:

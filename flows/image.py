@@ -7,6 +7,7 @@ from rich.console import Console
 
 from cortex_rec.errors import CortexRecError
 from cortex_rec.packaging.engine import DEBIAN_BASE, Engine
+from cortex_rec.releases.channels import PRODUCTION
 from flows.run import run_package
 
 SERVE = "podman run --rm --read-only --tmpfs /tmp --cap-drop all --security-opt no-new-privileges -p 3000:3000 localhost/cortex-rec:{tag}"
@@ -15,8 +16,8 @@ SERVE = "podman run --rm --read-only --tmpfs /tmp --cap-drop all --security-opt 
 def main() -> int:
     """Print what was built, or what is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--releases", default="releases", help="where the releases are")
-    parser.add_argument("--release", default="latest", help="which one goes inside; `none`: CORTEX_REC_RELEASES names it at the start")
+    parser.add_argument("--releases", default="releases", help="where the releases are: a folder or s3://bucket/prefix")
+    parser.add_argument("--release", default=PRODUCTION, help="which one goes inside; `none`: CORTEX_REC_RELEASES names it at the start")
     parser.add_argument("--base", default=DEBIAN_BASE, help="the image to build on: Python 3.11 as python3, and libgomp")
     parser.add_argument("--repository", help="of ECR, to push to; made when absent")
     parser.add_argument("--registry", help="host and port to push to in place of ECR's own")

@@ -6,13 +6,14 @@ from prefect.artifacts import create_table_artifact
 from cortex_rec.packaging.engine import DEBIAN_BASE
 from cortex_rec.packaging.image import Image
 from cortex_rec.packaging.push import Pushed
+from cortex_rec.releases.channels import PRODUCTION
 from tasks.package import build_bento, build_image, choose_release, install_packages, push_image
 
 
 @flow(name="package", persist_result=False)
 def package(
     releases: str = "releases",
-    release: str | None = "latest",
+    release: str | None = PRODUCTION,
     base: str = DEBIAN_BASE,
     repository: str | None = None,
     registry: str | None = None,
@@ -23,7 +24,8 @@ def package(
     Parameters
     ----------
     releases, release
-        Where the releases are, and which one goes inside; None for an image that reads `CORTEX_REC_RELEASES` when it starts.
+        Where the releases are, a folder or `s3://bucket/prefix`, and which one goes inside, by its id or its channel; None for an image that
+        reads `CORTEX_REC_RELEASES` when it starts.
     base
         The image to build on: Linux with Python 3.11 as `python3` and libgomp.
     repository

@@ -60,7 +60,7 @@ def train(config_path: str = "configs/complete_journey.yaml", overrides: dict[st
     Returns
     -------
     str
-        The id of the release, which `latest` now points to.
+        The id of the release, which now is in production.
     """
     config = load_config(config_path, **(overrides or {}))
     learned = learn(config)

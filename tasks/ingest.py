@@ -37,10 +37,10 @@ def _tell(items: "pl.DataFrame") -> None:
 @stage_task(name="ingest", timeout_seconds=60 * MINUTE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=passing_trouble)
 def ingest(config: Config) -> StageOutput:
     """Read the source into one dataset: with what was bought since, by the live events, and without who asked to be forgotten."""
-    from cortex_rec.releases import forgotten
+    from cortex_rec.releases import forgotten, places
     from cortex_rec.sources.fingerprint import fingerprint
 
-    gone = forgotten.read(Path(config.releases))
+    gone = forgotten.read(places.state_of(config.releases))
     live = None if config.events is None else _live(config.events)
 
     def write(folder: Path, report: Report) -> None:

@@ -22,7 +22,7 @@ FOLDER: Final = "image"
 def choose_release(releases: str, name: str | None) -> Release | None:
     """Verify the release that goes inside; None where none does."""
     with progress.line("choose"):
-        return None if name is None else store.open_release(Path(releases), name)
+        return None if name is None else store.open_release(releases, name)
 
 
 @task(name="install-packages", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=30 * MINUTE)

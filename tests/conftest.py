@@ -1,6 +1,9 @@
-"""What several modules judge: the small shop's release, and the window that it was judged on."""
+"""What several modules use: the small shop's release, the window that it was judged on, and a server of S3."""
 
 import pytest
+from killed import killer as killer
+from s3 import s3 as s3
+from s3 import server as server
 
 from cortex_rec import splits
 from cortex_rec.recommender import Recommender

@@ -72,5 +72,4 @@ def release_of(root: Path, write: Callable[[Path], None]) -> Release:
     """A published release that holds only what `write` writes."""
     data = DataWindow(as_of=datetime(2026, 1, 8), first=datetime(2025, 1, 1), last=datetime(2026, 1, 7), interactions=10, users=4, items=6)
     contents = Contents(name="shop", data=data, config={}, features=(), metrics={}, libraries={})
-    store.publish(root, write, contents, {})
-    return store.open_release(root)
+    return store.open_release(root, store.publish(root, write, contents, {}).id)

@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,9 @@ from bentos.guard import Key, keys_of
 from bentos.kernel import Kernel
 from bentos.problems import Refused
 from bentos.settings import Settings
-from cortex_rec import folders
 from cortex_rec.errors import ConfigError
 from cortex_rec.recommender import Recommender
-from cortex_rec.releases import store
+from cortex_rec.releases import channels
 from cortex_rec.releases.store import Release
 from cortex_rec.requests import Request, Slate
 from cortex_rec.testing.release import small_release
@@ -212,8 +212,7 @@ def test_pages_of_others_may_ask_only_where_they_were_let_in(release: Release, t
 
 
 def point(releases: Path, release: Release) -> None:
-    with folders.replace_file(releases / store.LATEST) as pointer:
-        pointer.write_text(f"{release.id}\n", encoding="utf-8")
+    channels.promote(releases, release.id, by="test", why="to see it served", at=datetime.now(UTC))
 
 
 def test_a_new_release_is_taken_up_and_a_broken_one_is_refused_once(

@@ -5,7 +5,7 @@ import io
 import json
 import subprocess
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from cortex_rec import cli
 from cortex_rec.config import load_config
-from cortex_rec.releases import store
+from cortex_rec.releases import channels, store
 from cortex_rec.releases.manifest import Contents, DataWindow, Feature
 from cortex_rec.requests import Recommendation
 from cortex_rec.starting_config import guess_columns
@@ -53,7 +53,8 @@ def releases(tmp_path: Path) -> Path:
         contents = Contents(
             name="shop", data=data, config={"seed": seed}, features=(Feature(name="age", dtype="float32"),), metrics=METRICS, libraries={}
         )
-        store.publish(root, write_model, contents, {"seconds": {"fit": 2.0}, "peak_rss_mb": 99})
+        made = store.publish(root, write_model, contents, {"seconds": {"fit": 2.0}, "peak_rss_mb": 99})
+    channels.promote(root, made.id, by="ann", why="better", at=datetime(2026, 1, 8, 12, tzinfo=UTC))
     return root
 
 
@@ -85,7 +86,7 @@ def test_report_as_json_has_what_scripts_ask_for(
 ) -> None:
     assert run(monkeypatch, "report", "--releases", str(releases), "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["release"] == store.latest_id(releases)
+    assert told["release"] == store.resolve(releases, "production")
     assert told["metrics"]["ndcg@10"] == 0.25
     assert told["slices"]["new_items"]["ndcg@10"] == 0.02
     assert told["baselines"]["personal_decay"]["ndcg@10"] == 0.2
@@ -123,23 +124,89 @@ def test_recommendations_are_shown_with_their_chance_where_there_is_one() -> Non
 def test_releases_can_be_listed_shown_and_verified_and_a_damaged_one_is_marked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], releases: Path
 ) -> None:
-    latest = store.latest_id(releases)
+    current = store.resolve(releases, "production")
     assert run(monkeypatch, "releases", "verify", "--releases", str(releases)) == 0
-    other = next(name for name in store.release_ids(releases) if name != latest)
+    other = next(name for name in store.release_ids(releases) if name != current)
     (releases / other / "manifest.json").chmod(0o644)
     (releases / other / "manifest.json").write_text("{")
     capsys.readouterr()
     assert run(monkeypatch, "releases", "list", "--releases", str(releases), "--json") == 0
     rows = {row["release"]: row for row in json.loads(capsys.readouterr().out)}
-    assert rows[latest]["latest"]
-    assert rows[latest]["fault"] is None
+    assert rows[current]["channels"] == ["production", "candidate"]
+    assert rows[current]["fault"] is None
     assert "is damaged" in rows[other]["fault"]
     assert run(monkeypatch, "releases", "list", "--releases", str(releases)) == 0
     assert "damaged" in capsys.readouterr().out
-    assert run(monkeypatch, "releases", "show", str(latest), "--releases", str(releases), "--json") == 0
-    assert json.loads(capsys.readouterr().out)["id"] == latest
+    assert run(monkeypatch, "releases", "show", current, "--releases", str(releases), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["id"] == current
     assert run(monkeypatch, "releases", "verify", other, "--releases", str(releases)) == 1
-    assert str(latest) in capsys.readouterr().err
+    assert current in capsys.readouterr().err
+
+
+def test_a_release_is_promoted_and_rolled_back_and_the_log_tells_by_whom_and_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], releases: Path
+) -> None:
+    current = store.resolve(releases, "production")
+    other = next(name for name in store.release_ids(releases) if name != current)
+    monkeypatch.setenv("LOGNAME", "bob")
+    monkeypatch.setenv("CORTEX_REC_RELEASES", str(releases))
+    assert run(monkeypatch, "releases", "promote", other) == 2, "a reason is needed"
+    assert run(monkeypatch, "releases", "promote", other, "--why", "[by hand]") == 0
+    assert store.resolve(releases, "production") == other
+    assert f"{other} is in production in place of {current}." in capsys.readouterr().out
+    assert run(monkeypatch, "releases", "promote", other, "--why", "again") == 0
+    assert f"{other} is in production already, since" in capsys.readouterr().out
+    assert run(monkeypatch, "releases", "rollback", "--why", "worse", "--by", "cid") == 0
+    assert f"{current} is in production again, in place of {other}." in capsys.readouterr().out
+    assert run(monkeypatch, "releases", "log") == 0
+    assert "[by hand]" in capsys.readouterr().out
+    assert run(monkeypatch, "releases", "log", "--json") == 0
+    moves = [move for move in json.loads(capsys.readouterr().out) if move["channel"] == "production"]
+    assert [(move["release"], move["former"], move["by"], move["why"]) for move in moves] == [
+        (current, other, "cid", "worse"),
+        (other, current, "bob", "[by hand]"),
+        (current, None, "ann", "better"),
+    ]
+
+
+def test_a_damaged_release_is_not_promoted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], releases: Path) -> None:
+    current = store.resolve(releases, "production")
+    other = next(name for name in store.release_ids(releases) if name != current)
+    (releases / other / "model").chmod(0o644)
+    (releases / other / "model").write_text("n")
+    assert run(monkeypatch, "releases", "promote", other, "--why", "x", "--releases", str(releases)) == 1
+    assert f"{other}/model has SHA-256" in capsys.readouterr().err
+    assert store.resolve(releases, "production") == current
+
+
+def test_two_releases_are_shown_side_by_side_where_they_differ(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], releases: Path
+) -> None:
+    manifest = store.manifest_of(releases, "production")
+    contents = Contents(
+        name="shop",
+        data=manifest.data.model_copy(update={"interactions": 12}),
+        config={"seed": 2, "ranking": {"lambdarank": {"trees": 5}}},
+        features=(Feature(name="price", dtype="float32"), Feature(name="age", dtype="float32")),
+        metrics=METRICS | {"metrics": {"ndcg@10": 0.26, "auc": 0.8}},
+        libraries={"numpy": "2.4.6"},
+    )
+    made = store.publish(releases, write_model, contents, {})
+    assert run(monkeypatch, "releases", "diff", "production", made.id, "--releases", str(releases), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["first"], told["second"]) == (manifest.id, made.id)
+    assert [tuple(row.values()) for row in told["differences"]] == [
+        ("data", "interactions", 10, 12),
+        ("config", "ranking.lambdarank.trees", None, 5),
+        ("features", "age", "0 float32", "1 float32"),
+        ("features", "price", None, "0 float32"),
+        ("metrics", "ndcg@10", 0.25, 0.26),
+        ("libraries", "numpy", None, "2.4.6"),
+    ]
+    assert run(monkeypatch, "releases", "diff", "production", "candidate", "--releases", str(releases)) == 0
+    assert "ranking.lambdarank" in capsys.readouterr().out
+    assert run(monkeypatch, "releases", "diff", made.id, "candidate", "--releases", str(releases)) == 0
+    assert f"{made.id} and {made.id} say the same of themselves." in capsys.readouterr().out
 
 
 def test_help_shows_examples_and_imports_nothing_heavy() -> None:

@@ -83,6 +83,6 @@ def test_the_command_line_prints_the_rows_as_json_and_as_a_table(tmp_path: Path,
     assert (found["first"], found["second"]) == (made.id, "tomorrow.yaml")
     assert {row["difference"] for row in found["rows"]} == {0}
     assert np.isfinite(found["rows"][0]["low"])
-    shown = CliRunner().invoke(app, ["compare", made.id, "latest", "--releases", str(tmp_path)])
+    shown = CliRunner().invoke(app, ["compare", made.id, "candidate", "--releases", str(tmp_path)])
     assert shown.exit_code == 0
     assert "new items" in shown.output

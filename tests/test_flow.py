@@ -123,12 +123,12 @@ def test_a_changed_ranker_setting_repeats_only_what_depends_on_it(whole: tuple[P
     again, _ = train(folder)
     assert {path.parent.parent.name for path in finished(folder).keys() - before.keys()} == {"ranker", "evaluate"}
     assert again["release"] != told["release"]
-    assert store.latest_id(folder / "releases") == again["release"]
+    assert store.resolve(folder / "releases", "production") == again["release"]
 
 
 def test_a_run_that_fails_says_why_in_one_message_and_leaves_the_former_release(whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     folder, _ = whole
-    former = store.latest_id(folder / "releases")
+    former = store.resolve(folder / "releases", "production")
     impossible = SLICE | {"windows": {"training": 2, "end": "2016-01-01"}}
     (folder / "slice.yaml").write_text(yaml.safe_dump(impossible))
     done = subprocess.run(command(folder), env=environment(), capture_output=True, text=True, check=False)

@@ -7,16 +7,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
+from prefect_server import wait_for
+from s3 import Server
 from serving import ROOT
 
 from cortex_rec import __version__
 from cortex_rec.packaging import base, requirements
 from cortex_rec.packaging.image import NAME, Image
 from cortex_rec.recommender import Recommender
+from cortex_rec.releases import channels, store
 from cortex_rec.releases.store import Release
 from cortex_rec.requests import Request
 from cortex_rec.testing.containers import Running, podman, running, storage
@@ -118,19 +122,24 @@ def test_it_answers_like_the_library_from_a_root_that_it_cannot_write(built: Bui
         podman("healthcheck", "run", container.name)
         event = {"kind": "click", "event_id": "e1", "user_id": user, "item_id": expected.items[0].item}
         assert client.post("/feedback", json={"events": [event]}).status_code == 200
+        assert client.delete(f"/api/users/{user}").json() == {"user_id": user, "events": 1}
+        assert podman("exec", container.name, "ls", "/var/lib/cortex-rec/state").split() != []
         podman("stop", "--time", "20", container.name)
         assert container.state()["ExitCode"] == 0, "SIGTERM ended it in good order"
 
 
-def test_what_the_image_cannot_do_is_refused_in_words(built: Built) -> None:
-    library = Recommender.load(built.release.path)
+def test_a_new_item_is_refused_in_words_because_the_encoders_are_left_out(built: Built) -> None:
     with asked(built.name) as (client, _):
         put = client.put("/api/items/new", json={"title": "Oat milk"})
         assert (put.status_code, put.json()["error"]) == (501, "no_encoders")
         assert "cortex-rec items add" in put.json()["detail"]
-        forgotten = client.delete(f"/api/users/{library.data.users.external([0])[0]}")
-        assert (forgotten.status_code, forgotten.json()["error"]) == (503, "not_kept")
-        assert "cannot be written" in forgotten.json()["detail"]
+
+
+def test_the_trees_are_compiled_while_it_answers_already(built: Built) -> None:
+    with asked(built.name) as (client, container):
+        assert client.post("/recommend", json={}).status_code == 200
+        wait_for(lambda: "trees-" in podman("exec", container.name, "ls", "/var/lib/cortex-rec/cache"), 120, "compiling")
+        assert client.post("/recommend", json={}).status_code == 200
 
 
 def test_an_image_without_a_release_says_so_and_serves_what_is_mounted(built: Built) -> None:
@@ -143,3 +152,12 @@ def test_an_image_without_a_release_says_so_and_serves_what_is_mounted(built: Bu
     mounted = f"{built.release.path.parent}:/srv/releases:ro"
     with asked(name, "--volume", mounted, CORTEX_REC_RELEASES="/srv/releases") as (client, _):
         assert client.get("/version").json()["release"] == built.release.id
+
+
+def test_an_image_without_a_release_serves_what_is_in_production_in_a_bucket(built: Built, s3: Server) -> None:
+    place = f"s3://{s3.bucket()}/shop"
+    store.push(built.release.path.parent, place)
+    channels.promote(place, built.release.id, by="test", why="the first one", at=datetime.now(UTC))
+    with asked(f"{NAME}:{built.bare.tag}", CORTEX_REC_RELEASES=place, **s3.variables) as (client, _):
+        assert client.get("/version").json()["release"] == built.release.id
+        assert len(client.post("/recommend", json={}).json()["items"]) == 10

@@ -5,14 +5,14 @@ import signal
 import subprocess
 import sys
 import textwrap
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cortex_rec.errors import ArtifactError, ReleaseNotFound
-from cortex_rec.releases import store
+from cortex_rec.releases import channels, store
 from cortex_rec.releases.manifest import Contents, DataWindow, Feature, Manifest
 
 
@@ -40,13 +40,19 @@ def publish(root: Path, text: str = "model", run: dict[str, Any] | None = None, 
     return store.publish(root, write, contents(**changes), run or {"seconds": {"fit": 1.5}})
 
 
+def promoted(root: Path, text: str = "model") -> store.Release:
+    made = publish(root, text)
+    channels.promote(root, made.id, by="ann", why="better", at=datetime(2026, 1, 8, 12, tzinfo=UTC))
+    return made
+
+
 def damage(path: Path, text: str) -> None:
     path.chmod(0o644)
     path.write_text(text)
 
 
 def test_a_release_can_be_opened_again_as_it_was_published(tmp_path: Path) -> None:
-    made = publish(tmp_path)
+    made = promoted(tmp_path)
     found = store.open_release(tmp_path)
     assert found == made
     assert found.id == f"2026-01-08-{made.manifest.digest[:10]}"
@@ -68,12 +74,12 @@ def test_other_files_config_metrics_or_libraries_give_another_id(tmp_path: Path,
     assert publish(tmp_path).id != publish(tmp_path, **change).id
 
 
-def test_publishing_the_same_content_again_changes_no_file_and_points_latest_to_it(tmp_path: Path) -> None:
+def test_publishing_the_same_content_again_changes_no_file_and_makes_it_the_candidate(tmp_path: Path) -> None:
     first = publish(tmp_path, run={"seconds": {"fit": 1.0}})
     other = publish(tmp_path, "other")
-    assert store.latest_id(tmp_path) == other.id
+    assert store.resolve(tmp_path, "candidate") == other.id
     assert publish(tmp_path, run={"seconds": {"fit": 9.0}}).id == first.id
-    assert store.latest_id(tmp_path) == first.id
+    assert store.resolve(tmp_path, "candidate") == first.id
     assert first.run() == {"seconds": {"fit": 1.0}}
     assert set(store.release_ids(tmp_path)) == {first.id, other.id}
 
@@ -89,11 +95,11 @@ def test_publishing_the_same_content_again_changes_no_file_and_points_latest_to_
     ],
 )
 def test_a_damaged_release_is_refused_and_the_former_one_named(tmp_path: Path, file: str, text: str, said: str) -> None:
-    former, latest = publish(tmp_path), publish(tmp_path, "newer")
-    if (latest.path / file).exists():
-        damage(latest.path / file, text)
+    former, newer = publish(tmp_path), promoted(tmp_path, "newer")
+    if (newer.path / file).exists():
+        damage(newer.path / file, text)
     else:
-        (latest.path / file).write_text(text)
+        (newer.path / file).write_text(text)
     with pytest.raises(ArtifactError, match=r"Use another|Remove the file") as caught:
         store.open_release(tmp_path)
     assert said in str(caught.value)
@@ -102,7 +108,7 @@ def test_a_damaged_release_is_refused_and_the_former_one_named(tmp_path: Path, f
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    made = publish(tmp_path)
+    made = promoted(tmp_path)
     (made.path / "ranker.txt").unlink()
     with pytest.raises(ArtifactError, match=r"ranker\.txt is missing\. There is no other release"):
         store.open_release(tmp_path)
@@ -116,10 +122,12 @@ def test_a_manifest_edited_by_hand_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_release_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
-    with pytest.raises(ReleaseNotFound, match="no release yet"):
+    with pytest.raises(ReleaseNotFound, match=r"`production` points to no release yet.*cortex-rec train"):
         store.open_release(tmp_path / "nowhere")
     made = publish(tmp_path)
-    for name in ("2020-01-01-0000000000", "..", "latest/.."):
+    with pytest.raises(ReleaseNotFound, match=f"cortex-rec releases promote {made.id} --why"):
+        store.open_release(tmp_path)
+    for name in ("2020-01-01-0000000000", "..", f"{made.id}/..", "channels"):
         with pytest.raises(ReleaseNotFound, match=made.id):
             store.open_release(tmp_path, name)
 
@@ -141,7 +149,7 @@ def child(body: str, root: Path) -> list[str]:
 
 
 def test_a_kill_while_publishing_leaves_the_former_release_and_no_half_one(tmp_path: Path) -> None:
-    former = publish(tmp_path)
+    former = promoted(tmp_path)
     body = """
         def write(folder):
             (folder / "half.bin").write_bytes(bytes(1000))
@@ -155,12 +163,12 @@ def test_a_kill_while_publishing_leaves_the_former_release_and_no_half_one(tmp_p
         process.send_signal(signal.SIGKILL)
     assert store.release_ids(tmp_path) == [former.id]
     assert store.open_release(tmp_path).id == former.id
-    assert publish(tmp_path, "newer").id == store.open_release(tmp_path).id
+    assert publish(tmp_path, "newer").id == store.open_release(tmp_path, "candidate").id
     assert list(tmp_path.glob(".draft-*")) == []
 
 
 def test_a_full_disk_while_publishing_leaves_the_former_release_served(tmp_path: Path) -> None:
-    former = publish(tmp_path)
+    former = promoted(tmp_path)
     body = """
         resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, 65_536))
         try:

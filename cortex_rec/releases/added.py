@@ -17,8 +17,9 @@ from cortex_rec.encoding import check_new
 from cortex_rec.errors import ArtifactError, UnknownItem
 from cortex_rec.folders import replace_file
 from cortex_rec.ids import IdMap
-from cortex_rec.releases.store import ADDED
 
+#: The folder, beside the releases.
+ADDED: Final = "items"
 #: What its words and its picture are as vectors, empty where it has none, and by which model; no attribute's name has a colon.
 TEXT: Final = "vector:text"
 IMAGE: Final = "vector:image"
@@ -39,7 +40,7 @@ def read(root: Path) -> pl.DataFrame:
     Parameters
     ----------
     root
-        The folder of releases.
+        The folder of what is kept beside releases (`places.state_of`).
 
     Returns
     -------

@@ -20,7 +20,7 @@ def read(root: Path) -> frozenset[str]:
     Parameters
     ----------
     root
-        The folder of releases.
+        The folder of what is kept beside releases (`places.state_of`).
 
     Raises
     ------
@@ -55,6 +55,7 @@ def add(root: Path, user: str) -> None:
     """
     path = root / _FILE
     try:
+        root.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if user not in read(root):

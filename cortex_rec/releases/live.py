@@ -1,6 +1,7 @@
 """A release in memory with the items that were added since: what the command line and the service answer from."""
 
 import logging
+from pathlib import Path
 from typing import Final
 
 import polars as pl
@@ -23,21 +24,27 @@ RELEASED: Final = "part of the release"
 OUTDATED: Final = "embedded by another model than the release's: remove it and add it again"
 
 
-def load(release: Release) -> Recommender:
-    """The recommender of a release, widened by the items that were added beside it, as far as they are `LIVE`.
+def load(release: Release, beside: Path | None = None) -> Recommender:
+    """The recommender of a release, widened by the items that were added since, as far as they are `LIVE`.
+
+    Parameters
+    ----------
+    beside
+        The folder of what was added (`places.state_of`); the one that the release lies in when absent.
 
     Raises
     ------
     ArtifactError
         As of `Recommender.load`, and if the table of added items is damaged.
     """
-    if added.version(release.path.parent) is None:
+    beside = beside or release.path.parent
+    if added.version(beside) is None:
         return Recommender.load(release.path)
-    return with_added(Recommender.load(release.path), Fusion.load(release.path / "fusion"), release)
+    return with_added(Recommender.load(release.path), Fusion.load(release.path / "fusion"), release, beside)
 
 
-def with_added(recommender: Recommender, fusion: Fusion, release: Release) -> Recommender:
-    """The recommender of a release with what was added beside it up to now, as far as it is `LIVE`.
+def with_added(recommender: Recommender, fusion: Fusion, release: Release, beside: Path) -> Recommender:
+    """The recommender of a release with what was added up to now, as far as it is `LIVE`.
 
     Parameters
     ----------
@@ -45,13 +52,15 @@ def with_added(recommender: Recommender, fusion: Fusion, release: Release) -> Re
         As of `Recommender.load`: without anything added.
     fusion
         The release's.
+    beside
+        As of `load`.
 
     Raises
     ------
     ArtifactError
         If the table of added items is damaged.
     """
-    items = added.read(release.path.parent)
+    items = added.read(beside)
     state = states(items, recommender.data.items, fusion, release)
     outdated = items.filter(state == OUTDATED)[columns.ITEM].to_list()
     if outdated:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -12,6 +13,8 @@ from cortex_rec.errors import ArtifactError
 
 FORMAT_VERSION: Final = 1
 MANIFEST = "manifest.json"
+#: How the run that made it went; outside of every digest.
+RUN = "run.json"
 #: Parts of the manifest that may differ between two runs on the same data, config and code.
 _OUTSIDE_DIGEST = {"id", "digest", "git_commit"}
 
@@ -84,17 +87,26 @@ class Manifest(Contents):
             If it is missing, damaged or of another format version.
         """
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-            version = raw["format_version"]
-            if version != FORMAT_VERSION:
-                raise ArtifactError(f"{path}: format version {version!r}, expected {FORMAT_VERSION}. Train again.")
-            manifest = cls.model_validate(raw)
+            content = path.read_bytes()
         except FileNotFoundError as error:
             raise ArtifactError(f"{path}: is missing.") from error
-        except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
-            raise ArtifactError(f"{path}: is damaged ({type(error).__name__}).") from error
+        except OSError as error:
+            raise ArtifactError(f"{path}: cannot be read ({error}).") from error
+        return cls.parse(content, str(path))
+
+    @classmethod
+    def parse(cls, content: bytes, where: str) -> "Manifest":
+        """The manifest that a file holds; raises like `read`, with `where` for the file's place."""
+        try:
+            raw = json.loads(content)
+            version = raw["format_version"]
+            if version != FORMAT_VERSION:
+                raise ArtifactError(f"{where}: format version {version!r}, expected {FORMAT_VERSION}. Train again.")
+            manifest = cls.model_validate(raw)
+        except (ValueError, KeyError, TypeError, ValidationError) as error:
+            raise ArtifactError(f"{where}: is damaged ({type(error).__name__}).") from error
         if digest_of(manifest) != manifest.digest or manifest.id != release_id(manifest.data.as_of, manifest.digest):
-            raise ArtifactError(f"{path}: was changed after the release was made: its digest is not the one that it states.")
+            raise ArtifactError(f"{where}: was changed after the release was made: its digest is not the one that it states.")
         return manifest
 
 
@@ -114,3 +126,8 @@ def digest_of(manifest: Manifest) -> str:
 def release_id(as_of: datetime, digest: str) -> str:
     """`<date>-<first 10 hex of the digest>`: sorts by the data's end, and equal content has an equal name."""
     return f"{as_of:%Y-%m-%d}-{digest[:10]}"
+
+
+def is_id(name: str) -> bool:
+    """Whether it is written as a release's id."""
+    return re.fullmatch(r"\d{4}-\d{2}-\d{2}-[0-9a-f]{10}", name) is not None

@@ -1,25 +1,28 @@
-"""Releases in a local folder: immutable, verified by digest, with a `latest` pointer that is replaced atomically."""
+"""Releases: immutable, verified by digest, and named by their id or by the channel that points to them."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cortex_rec import folders
-from cortex_rec.errors import ArtifactError, ReleaseNotFound
+from cortex_rec.errors import ArtifactError, PromotionConflict, ReleaseNotFound, StoreUnavailable
 from cortex_rec.folders import FileRecord
-from cortex_rec.releases.manifest import MANIFEST, Contents, File, Manifest, seal
+from cortex_rec.releases import cache as fetched
+from cortex_rec.releases import channels, transfer
+from cortex_rec.releases.channels import CANDIDATE, CHANNELS, PRODUCTION
+from cortex_rec.releases.manifest import MANIFEST, RUN, Contents, File, Manifest, is_id, seal
+from cortex_rec.releases.places import bucket_of, home_of, storage_of
 
-LATEST = "latest"
-RUN = "run.json"
-#: The folder of what was added since (`cortex_rec.releases.added`).
-ADDED = "items"
+_LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Release:
-    """A release on disk.
+    """A release on this machine.
 
     Parameters
     ----------
@@ -45,13 +48,13 @@ class Release:
         return record
 
 
-def publish(root: Path, write: Callable[[Path], None], contents: Contents, run: Mapping[str, Any]) -> Release:
-    """Write a release, then point `latest` to it.
+def publish(root: Path | str, write: Callable[[Path], None], contents: Contents, run: Mapping[str, Any]) -> Release:
+    """Write a release, then point `candidate` to it.
 
     Parameters
     ----------
     root
-        The folder of releases; made when absent.
+        The place of the releases: a folder, made when absent, or `s3://bucket/prefix`.
     write
         Fills an empty folder with the release's files.
     contents
@@ -67,9 +70,12 @@ def publish(root: Path, write: Callable[[Path], None], contents: Contents, run: 
     Raises
     ------
     ArtifactError
-        If it cannot be written; `latest` then still names the former release, and nothing half-written is left.
+        If it cannot be written; `candidate` then still names the former release, and nothing half-written can be found.
+    StoreUnavailable
+        If the bucket does not answer; publishing the same again sends what it lacks.
     """
-    with folders.draft(root) as folder:
+    home = home_of(root)
+    with folders.draft(home) as folder:
         write(folder)
         for reserved in (MANIFEST, RUN):
             if (folder / reserved).exists():
@@ -77,28 +83,32 @@ def publish(root: Path, write: Callable[[Path], None], contents: Contents, run: 
         manifest = seal(contents, {name: File(**asdict(entry)) for name, entry in folders.records(folder).items()})
         manifest.write(folder / MANIFEST)
         (folder / RUN).write_text(json.dumps(dict(run), indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        for path in folder.rglob("*"):
-            if path.is_file():
-                path.chmod(0o444)
-        target = root / manifest.id
+        folders.read_only(folder)
+        target = home / manifest.id
         if not folders.settle(folder, target):
-            verify(root, manifest.id)
-        with folders.replace_file(root / LATEST) as pointer:
-            pointer.write_text(f"{manifest.id}\n", encoding="utf-8")
+            # It was made before, or begun: what is not there as it must be is put there.
+            transfer.upload(folder, manifest, storage_of(home))
+            verify(home, manifest.id)
+    if bucket_of(root) is not None:
+        transfer.upload(target, manifest, storage_of(root))
+    _nominate(root, manifest.id)
     return Release(manifest.id, target, manifest)
 
 
-def open_release(root: Path, release: str = LATEST, *, check: bool = True) -> Release:
-    """Find a release and check it.
+def open_release(root: Path | str, release: str = PRODUCTION, *, check: bool = True, cache: Path | None = None) -> Release:
+    """Find a release and check it; one of a bucket is fetched first, if it is not on this machine.
 
     Parameters
     ----------
     root
-        The folder of releases.
+        The place of the releases: a folder, or `s3://bucket/prefix`.
     release
-        Its id, or `latest`.
+        Its id, or the channel that points to it.
     check
-        Compare every file's size and SHA-256 with the manifest.
+        Compare every file's size and SHA-256 with the manifest. Of a release that was fetched, a damaged file is fetched again.
+    cache
+        Where what is fetched is kept; `releases` in `CORTEX_REC_CACHE` or in `~/.cache/cortex-rec` when absent. While the bucket does not
+        answer, what was fetched last is given, and the log says so.
 
     Raises
     ------
@@ -106,50 +116,125 @@ def open_release(root: Path, release: str = LATEST, *, check: bool = True) -> Re
         If there is no such release.
     ArtifactError
         If the manifest or a file is damaged; the message names it and the way out.
+    StoreUnavailable
+        If the bucket does not answer, and the release was not fetched before.
     """
-    name = _pointed(root) if release == LATEST else release
-    path = root / name
-    if not path.is_dir() or name not in release_ids(root):
-        raise ReleaseNotFound(f"{root}: no release {name!r}. {_others(root, name)}")
-    try:
-        manifest = Manifest.read(path / MANIFEST)
-        if manifest.id != name:
-            raise ArtifactError(f"{path / MANIFEST}: is the manifest of {manifest.id}.")
-    except ArtifactError as error:
-        raise ArtifactError(f"{error} {_others(root, name)}") from error
-    found = Release(name, path, manifest)
+    if bucket_of(root) is not None:
+        return _fetched(root, release, home_of(root, cache), check=check)
+    name = resolve(root, release)
+    found = Release(name, Path(root) / name, manifest_of(root, name))
     if check:
         _check_files(root, found)
     return found
 
 
-def verify(root: Path, release: str = LATEST) -> Release:
+def verify(root: Path | str, release: str = PRODUCTION) -> Release:
     """Compare every file of a release with its manifest; raises like `open_release`."""
     return open_release(root, release, check=True)
 
 
-def release_ids(root: Path) -> list[str]:
-    """Names of all release folders, the latest data first."""
-    if not root.is_dir():
-        return []
-    named = (path.name for path in root.iterdir() if path.is_dir() and path.name != ADDED)
-    return sorted((name for name in named if not name.startswith(".")), reverse=True)
+def resolve(root: Path | str, release: str) -> str:
+    """The id of a release by itself, or of the one that a channel points to now.
+
+    Raises
+    ------
+    ReleaseNotFound
+        If the channel was never moved.
+    """
+    if release not in CHANNELS:
+        return release
+    pointer = channels.read(root, release)
+    if pointer is None:
+        raise ReleaseNotFound(f"{storage_of(root).where()}: `{release}` points to no release yet. {_way_out(root)}")
+    return pointer.release
 
 
-def latest_id(root: Path) -> str | None:
-    """The id that `latest` points to; None before the first release."""
-    path = root / LATEST
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+def manifest_of(root: Path | str, release: str) -> Manifest:
+    """What a release says about itself, without a look at its files.
+
+    Parameters
+    ----------
+    release
+        Its id, or the channel that points to it.
+
+    Raises
+    ------
+    ReleaseNotFound
+        If there is no such release.
+    ArtifactError
+        If the manifest is damaged.
+    """
+    storage, name = storage_of(root), resolve(root, release)
+    content = storage.read(f"{name}/{MANIFEST}") if is_id(name) else None
+    if content is None:
+        raise ReleaseNotFound(f"{storage.where()}: no release {name!r}. {_others(root, name)}")
+    try:
+        manifest = Manifest.parse(content.content, storage.where(f"{name}/{MANIFEST}"))
+        if manifest.id != name:
+            raise ArtifactError(f"{storage.where(f'{name}/{MANIFEST}')}: is the manifest of {manifest.id}.")
+    except ArtifactError as error:
+        raise ArtifactError(f"{error} {_others(root, name)}") from error
+    return manifest
 
 
-def _pointed(root: Path) -> str:
-    name = latest_id(root)
-    if name is None:
-        raise ReleaseNotFound(f"{root}: no release yet. `cortex-rec train configs/complete_journey.yaml` makes one.")
-    return name
+def release_ids(root: Path | str) -> list[str]:
+    """Ids of all releases, the latest data first. One that was not written to its end has no manifest and is none."""
+    parts = (name.split("/") for name in storage_of(root).list())
+    return sorted((folder[0] for folder in parts if len(folder) == 2 and folder[1] == MANIFEST and is_id(folder[0])), reverse=True)
 
 
-def _check_files(root: Path, release: Release) -> None:
+def push(root: Path | str, to: Path | str, release: str = PRODUCTION) -> Release:
+    """Copy a release to another place, or go on with a copy that was interrupted; no channel is moved.
+
+    Parameters
+    ----------
+    release
+        Its id, or the channel of `root` that points to it.
+
+    Raises
+    ------
+    ArtifactError
+        If the release is damaged, or cannot be written.
+    StoreUnavailable
+        If a bucket does not answer; the same call goes on from there.
+    """
+    found = open_release(root, release)
+    transfer.upload(found.path, found.manifest, storage_of(to))
+    return found
+
+
+def _fetched(root: Path | str, release: str, home: Path, *, check: bool) -> Release:
+    storage = storage_of(root)
+    try:
+        name = resolve(root, release)
+        if not (home / name).is_dir():
+            manifest_of(root, name)  # tells what there is when it is not this one
+        fetched.fetch(storage, name, home, check=check)
+        if release in CHANNELS:
+            fetched.remember(storage, channels.file_of(release), home)
+    except StoreUnavailable as error:
+        try:
+            found = open_release(home, release, check=check)
+        except ReleaseNotFound:
+            raise error from None
+        _LOG.warning("%s Release %s is taken from what was fetched before (%s).", error, found.id, home)
+        return found
+    return open_release(home, name, check=check)
+
+
+def _nominate(root: Path | str, release: str) -> None:
+    """Point `candidate` to what was just made; of two made at once, the one that comes last stays."""
+    while True:
+        now = channels.read(root, CANDIDATE)
+        if now is not None and now.release == release:
+            return
+        try:
+            channels.move(root, CANDIDATE, release, by=channels.login(), why="made", at=datetime.now(UTC), expected=now)
+        except PromotionConflict:
+            continue
+
+
+def _check_files(root: Path | str, release: Release) -> None:
     for name, entry in release.manifest.files.items():
         fault = FileRecord(entry.sha256, entry.bytes).fault(release.path / name)
         if fault is not None:
@@ -161,7 +246,14 @@ def _check_files(root: Path, release: Release) -> None:
         raise ArtifactError(f"release {release.id}: {release.path / foreign[0]} is not in its manifest. Remove the file.")
 
 
-def _others(root: Path, damaged: str) -> str:
+def _way_out(root: Path | str) -> str:
+    found = release_ids(root)
+    if not found:
+        return "There is no release yet; `cortex-rec train configs/complete_journey.yaml` makes one."
+    return f"Promote one: `cortex-rec releases promote {found[0]} --why …`."
+
+
+def _others(root: Path | str, damaged: str) -> str:
     others = [name for name in release_ids(root) if name != damaged]
     if not others:
         return "There is no other release; make one with `cortex-rec train`."

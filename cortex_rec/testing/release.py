@@ -15,7 +15,7 @@ from cortex_rec.evaluation.judge import explain, judge, shorten
 from cortex_rec.evaluation.report import render
 from cortex_rec.ranking import rankers, training
 from cortex_rec.recommender import Recommender
-from cortex_rec.releases import store
+from cortex_rec.releases import channels, store
 from cortex_rec.releases.manifest import Contents, DataWindow, Feature
 from cortex_rec.releases.store import Release
 from cortex_rec.testing.evidence import unit_vectors
@@ -34,7 +34,7 @@ CONFIG: Final = Config(
 
 
 def small_release(root: Path, *, seed: int = 0) -> Release:
-    """Learn from `small_shop`, judge its last week and publish.
+    """Learn from `small_shop`, judge its last week, publish, and put it into production.
 
     Parameters
     ----------
@@ -82,4 +82,6 @@ def small_release(root: Path, *, seed: int = 0) -> Release:
         metrics=metrics,
         libraries={},
     )
-    return store.publish(root, write, contents, {"seconds": {}, "peak_rss_mb": 0})
+    made = store.publish(root, write, contents, {"seconds": {}, "peak_rss_mb": 0})
+    channels.promote(root, made.id, by="small_release", why="made for a test", at=datetime.now(UTC))
+    return made
