@@ -18,7 +18,7 @@ from bentos.desk import Desk
 from bentos.guard import Guard, Key, allowed
 from bentos.problems import Problem, Refused
 from bentos.table import TABLE, Operation
-from cortex_rec.errors import DataError, EventsUnavailable, InvalidEvent, InvalidRequest, UnknownItem
+from cortex_rec.errors import ArtifactError, DataError, EventsUnavailable, InvalidEvent, InvalidRequest, UnknownItem
 
 #: Bytes of a body; a picture in base64 needs more.
 LARGEST_BODY: Final = 256 * 1024
@@ -82,6 +82,7 @@ def make_app(desk: Desk, keys: tuple[Key, ...] = (), table: Sequence[Operation] 
     faults: dict[Any, FaultHandler] = {
         Refused: _refused,
         EventsUnavailable: _events_unavailable,
+        ArtifactError: _not_kept,
         **dict.fromkeys(_FAULTS, _invalid),
         HTTPException: _no_route,
         Exception: _defect,
@@ -129,6 +130,10 @@ async def _invalid(_: HttpRequest, error: Exception) -> Response:
 
 async def _events_unavailable(_: HttpRequest, error: Exception) -> Response:
     return Json(Problem(error="events_unavailable", detail=str(error)), 503, {"Retry-After": "1"})
+
+
+async def _not_kept(_: HttpRequest, error: Exception) -> Response:
+    return Json(Problem(error="not_kept", detail=str(error)), 503)
 
 
 async def _no_route(http: HttpRequest, error: Exception) -> Response:

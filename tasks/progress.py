@@ -24,6 +24,11 @@ _DOES: Final = {
     "ranker": "fit and calibrate the ranker on all training windows",
     "evaluate": "judge the test window against the baselines",
     "release": "write and verify the release",
+    "choose": "verify the release that goes inside",
+    "packages": "the service's wheels, pinned and hashed",
+    "bento": "code and release, packed by BentoML",
+    "image": "build it and list what is in it",
+    "push": "to the registry, and compare digests",
 }
 
 
