@@ -24,7 +24,7 @@ def package(
     Parameters
     ----------
     releases, release
-        Where the releases are, a folder or `s3://bucket/prefix`, and which one goes inside, by its id or its channel; None for an image that
+        Where the releases are, a folder or `s3://bucket/prefix`, and which one goes inside, by its id or channel; None for an image that
         reads `CORTEX_REC_RELEASES` when it starts.
     base
         The image to build on: Linux with Python 3.11 as `python3` and libgomp.

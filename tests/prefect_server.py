@@ -68,7 +68,7 @@ def dashboard(folder: Path) -> Iterator[Dashboard]:
     command = [sys.executable, "-m", "flows.dashboard", "--workspace", str(folder / "dashboard"), "--port", str(port)]
     with log.open("wb") as said, subprocess.Popen(command, cwd=ROOT, env=environment, stdout=said, stderr=said) as process:
         try:
-            wait_for(lambda: "started!" in log.read_text() or process.poll() is not None, 240, "the worker's start")
+            wait_for(lambda: "started!" in log.read_text() or process.poll() is not None, 480, "the worker's start")
             assert process.poll() is None, log.read_text()
             yield Dashboard(process, port, log, environment)
         finally:

@@ -34,7 +34,9 @@ def make(name: str = DEBIAN_BASE) -> str:
         raise ProgramMissing("debootstrap makes devices and other users' files, so it needs root: `sudo make image-base`.")
     with tempfile.TemporaryDirectory() as scratch:
         root, archive = Path(scratch) / "root", Path(scratch) / "root.tar"
-        programs.run([debootstrap, "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(root)])
+        # What it mounts must be gone with it, however it ends: its folder is removed afterwards, and /proc must not be seen in there.
+        private = ["unshare", "--mount", "--propagation", "private"]
+        programs.run([*private, debootstrap, "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(root)])
         for folder in _LEFT_OUT:
             for path in (root / folder).iterdir():
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -1,6 +1,5 @@
 """buildah or podman, whichever is there: both build from the same Containerfile and keep images in the same storage."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,14 +104,3 @@ class Engine:
         finally:
             if made is not None:
                 programs.run(["buildah", "rm", made])
-
-    def digest(self, image: str) -> str:
-        """Digest of an image's manifest in the local storage."""
-        kind = ["--type", "image"] if self.program == "buildah" else []
-        (found,) = _list(programs.run([self.program, "inspect", *kind, image]))
-        return str(found.get("Digest") or found["FromImageDigest"])
-
-
-def _list(text: str) -> list[dict[str, str]]:
-    found = json.loads(text)
-    return found if isinstance(found, list) else [found]
