@@ -36,6 +36,8 @@ def load_app() -> ASGIApp:
     keys = keys_of(settings)
     if not keys:
         log.warning("No API keys are set: whoever reaches this port may ask and write (docs/serving.md#keys)")
+    if places.bucket_of(settings.releases) is not None and settings.state is None:
+        log.warning("Added items, forgotten users and events stay on this machine, in %s (docs/releases.md#state)", settings.beside)
     happened = events.open(settings.events or settings.beside / "events.sqlite")
     current = Current(settings, happened)
     current.watch()

@@ -141,7 +141,7 @@ def serve(
     """Serve the release in production over HTTP until Ctrl-C."""
     from cortex_rec.releases import places, store
 
-    store.verify(releases)
+    store.verify(releases, os.environ.get("CORTEX_REC_RELEASE") or PRODUCTION)
     environment = os.environ | {"CORTEX_REC_RELEASES": places.absolute(releases), "BENTOML_DO_NOT_TRACK": "True"}
     command = [sys.executable, "-m", "bentoml", "serve", "bentos.service:Recommendations", "--host", host, "--port", str(port)]
     sys.stdout.flush()

@@ -103,6 +103,44 @@ def rollback(why: Why, by: By = None, releases: ReleasesPlace = DEFAULT_RELEASES
     Console(soft_wrap=True).print(f"{moved.release} is in production again, in place of {moved.former}.", markup=False)
 
 
+@app.command(epilog="Example:  cortex-rec releases push production --to s3://shop-releases/main")
+def push(
+    release: Named,
+    to: Annotated[str, typer.Option("--to", help="The other place: a folder, or s3://bucket/prefix.")],
+    releases: ReleasesPlace = DEFAULT_RELEASES,
+) -> None:
+    """Copy a release to another place, or go on with a copy that was interrupted; no channel is moved there."""
+    from cortex_rec.releases import store
+
+    found = store.push(releases, to, release)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(
+        f"{found.id} is in {to}. Serve it from there: cortex-rec releases promote {found.id} --why … --releases {to}", markup=False
+    )
+
+
+@app.command(epilog="Example:  cortex-rec releases gc --keep 7 --dry-run")
+def gc(
+    keep: Annotated[int, typer.Option("--keep", min=1, help="How many of the newest stay.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+    releases: ReleasesPlace = DEFAULT_RELEASES,
+    as_json: AsJson = False,
+) -> None:
+    """Remove old releases; the newest, those that a channel points to, and the one that a rollback would go to stay."""
+    from dataclasses import asdict
+
+    from cortex_rec.releases import retention
+    from cortex_rec.terminal import fates_table
+
+    fates = retention.gc(releases, keep=keep, dry_run=dry_run)
+    if as_json:
+        print_json([asdict(fate) for fate in fates])
+    elif fates:
+        Console().print(fates_table(fates, dry_run=dry_run))
+    else:
+        Console(soft_wrap=True).print(f"No release in {releases} yet.")
+
+
 @app.command(epilog="Example:  cortex-rec releases log --json | jq '.[0]'")
 def log(releases: ReleasesPlace = DEFAULT_RELEASES, as_json: AsJson = False) -> None:
     """List who moved which channel from where to where, when and why; the newest first."""

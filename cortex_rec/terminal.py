@@ -9,6 +9,7 @@ from rich.text import Text
 
 from cortex_rec.releases.channels import Move
 from cortex_rec.releases.manifest import Manifest
+from cortex_rec.releases.retention import Fate
 
 if TYPE_CHECKING:  # the request path is slow to import, and only one of the tables is about it
     from cortex_rec.requests import Recommendation
@@ -132,6 +133,16 @@ def differences_table(first: str, second: str, rows: Iterable[Mapping[str, Any]]
     for row in rows:
         table.add_row(row["part"] if row["part"] != before else "", row["name"], *(_said(row[side]) for side in ("first", "second")))
         before = row["part"]
+    return table
+
+
+def fates_table(fates: Iterable[Fate], *, dry_run: bool) -> Table:
+    """What `releases.retention.gc` did, or would do."""
+    table = Table("release", "MiB", "", "why")
+    for fate in fates:
+        done = "stays" if fate.stays else "would go" if dry_run else "[bold]removed[/]"
+        table.add_row(fate.release, f"{fate.bytes / 2**20:,.1f}", done, fate.why)
+    table.columns[1].justify = "right"
     return table
 
 

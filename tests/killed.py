@@ -54,7 +54,7 @@ def act(what, place, *rest):
     elif what == "open":
         store.open_release(place)
     elif what == "gc":
-        retention.gc(place, keep=0)
+        retention.gc(place, keep=1)
 
 for line in sys.stdin:
     order = json.loads(line)

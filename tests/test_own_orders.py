@@ -11,10 +11,11 @@ import polars as pl
 import pytest
 import yaml
 from command_line import TINY, cortex_rec
+from s3 import Server
 
 from cortex_rec.ranking import training
 from cortex_rec.ranking.training import TrainingLists
-from cortex_rec.releases import store
+from cortex_rec.releases import channels, store
 from cortex_rec.testing.shop import small_shop
 
 
@@ -95,3 +96,17 @@ def test_a_run_that_a_gate_ends_leaves_the_gates_findings_at_the_dashboard(tmp_p
     told = {rule["rule"]: (rule["passed"], rule["bad"]) for rule in json.loads(json.loads(data))}
     assert told["quantity is above 0"] == (False, orders.height)
     assert sum(passed for passed, _ in told.values()) > 3, "the rules that held are told too"
+
+
+def test_the_same_run_publishes_the_same_release_straight_into_a_bucket(trained: tuple[Path, str], s3: Server) -> None:
+    folder, _ = trained
+    place = f"s3://{s3.bucket()}/nightly"
+    config = yaml.safe_load((folder / "shop.yaml").read_text())
+    (folder / "bucket.yaml").write_text(yaml.safe_dump(config | {"releases": place}))
+    done = cortex_rec("train", "bucket.yaml", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert store.verify(place).id == store.verify(folder / "releases").id
+    (move, _) = channels.log(place)
+    assert (move.channel, move.why) == (channels.PRODUCTION, "trained")
+    told = cortex_rec("recommend", "h004", "--releases", place, "--json", folder=folder)
+    assert told.stdout == cortex_rec("recommend", "h004", "--json", folder=folder).stdout

@@ -110,6 +110,17 @@ def test_a_bit_that_changed_on_this_machine_is_fetched_again(place: str, name: s
     assert "It is fetched again" in caplog.text
 
 
+def test_a_bit_that_changed_in_this_machine_s_copy_of_a_channel_is_no_matter_while_the_bucket_answers(place: str) -> None:
+    first, second = promoted(place, "first"), publish(place, "second")
+    for channel in ("production", "candidate"):
+        store.open_release(place, channel)
+        flip(storage_of(home_of(place)), f"channels/{channel}.json")
+    shutil.rmtree(second.path)
+    assert store.open_release(place, second.id) == second
+    assert store.open_release(place) == first
+    assert channels.read(home_of(place), "production") == channels.read(place, "production")
+
+
 def test_what_was_fetched_is_served_while_the_bucket_is_away_and_the_log_says_so(
     s3: Server, place: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -198,11 +209,11 @@ def test_a_kill_while_a_damaged_file_is_fetched_again_leaves_what_the_next_one_m
 def test_releases_that_were_not_used_lately_leave_this_machine_but_for_what_is_in_production(place: str) -> None:
     first = promoted(place, "0")
     store.open_release(place)
-    others = [publish(place, str(number)) for number in range(1, 8)]
-    forget = [release.path for release in others]
-    for path in forget:
-        shutil.rmtree(path)
-    for release in others:
-        store.open_release(place, release.id)
-    kept = {path.name for path in home_of(place).iterdir() if path.name in store.release_ids(place)}
-    assert kept == {first.id, *(release.id for release in others[-(cache.KEPT - 1) :])}
+    made = [publish(place, str(number)) for number in range(1, 8)]
+
+    def kept() -> set[str]:
+        return {path.name for path in home_of(place).iterdir() if path.name in store.release_ids(place)}
+
+    assert kept() == {first.id, *(release.id for release in made[-(cache.KEPT - 1) :])}
+    assert store.open_release(place, made[0].id) == made[0]
+    assert kept() == {first.id, made[0].id, *(release.id for release in made[-(cache.KEPT - 2) :])}

@@ -11,6 +11,7 @@ from cortex_rec.errors import ArtifactError
 from cortex_rec.folders import FileRecord
 from cortex_rec.releases import channels
 from cortex_rec.releases.manifest import MANIFEST, RUN, File, Manifest, is_id
+from cortex_rec.releases.pointers import Pointer, dump
 from cortex_rec.releases.storage import Storage
 
 _LOG: Final = logging.getLogger(__name__)
@@ -54,15 +55,44 @@ def fetch(storage: Storage, release: str, home: Path, *, check: bool) -> None:
         (draft / MANIFEST).write_bytes(content)
         folders.read_only(draft)
         folders.settle(draft, folder)
-    _prune(home, release)
+    prune(home, release)
 
 
-def remember(storage: Storage, name: str, home: Path) -> None:
-    """Keep a copy of a small file, for when the storage does not answer."""
-    found, kept = storage.read(name), home / name
-    if found is not None and (not kept.is_file() or kept.read_bytes() != found.content):
+def remember(home: Path, channel: str, pointer: Pointer) -> None:
+    """Keep where a channel pointed, once that release is here, for when the storage does not answer."""
+    kept, content = home / channels.file_of(channel), dump(pointer)
+    if not kept.is_file() or kept.read_bytes() != content:
         with folders.replace_file(kept) as path:
-            path.write_bytes(found.content)
+            path.write_bytes(content)
+
+
+def prune(home: Path, fresh: str) -> None:
+    """Remove what was not used lately and no channel pointed to when it was asked; who has one of its files open goes on reading it.
+
+    Parameters
+    ----------
+    fresh
+        The release that is used now.
+    """
+    held = {fresh, *filter(None, (_remembered(home, channel) for channel in channels.CHANNELS))}
+    found = [path for path in home.iterdir() if is_id(path.name) and path.name not in held]
+    found.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in found[KEPT - len(held) :]:
+        _LOG.info("%s was not used lately and is removed; it can be fetched again", path)
+        # Gone at once: what a process that is killed now leaves, the next draft removes.
+        gone = path.rename(home / f"{folders.DRAFT_PREFIX}{path.name}")
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def _remembered(home: Path, channel: str) -> str | None:
+    """The release that a channel pointed to; a damaged copy is of no use and is dropped."""
+    try:
+        pointer = channels.read(home, channel)
+    except ArtifactError as error:
+        _LOG.warning("%s It is only a copy, and is made anew.", error)
+        (home / channels.file_of(channel)).unlink(missing_ok=True)
+        return None
+    return None if pointer is None else pointer.release
 
 
 def _repair(storage: Storage, release: str, home: Path, *, check: bool) -> None:
@@ -98,14 +128,3 @@ def _download(storage: Storage, name: str, path: Path, entry: File) -> None:
     fault = FileRecord(entry.sha256, entry.bytes).fault(path)
     if fault is not None:
         raise ArtifactError(f"{storage.where(name)} {fault}. Push the release again from where it is whole, or use another one.")
-
-
-def _prune(home: Path, fresh: str) -> None:
-    """Remove what was not used lately and no channel pointed to when it was asked; who has one of its files open goes on reading it."""
-    pointers = (channels.read(home, channel) for channel in channels.CHANNELS)
-    held = {fresh, *(pointer.release for pointer in pointers if pointer is not None)}
-    found = [path for path in home.iterdir() if is_id(path.name) and path.name not in held]
-    found.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in found[KEPT - len(held) :]:
-        _LOG.info("%s was not used lately and is removed; it can be fetched again", path)
-        shutil.rmtree(path, ignore_errors=True)

@@ -59,8 +59,9 @@ def gc(root: Path | str, *, keep: int, dry_run: bool = False) -> list[Fate]:
         If a channel is damaged: then it cannot be known what it points to, and nothing is removed.
     """
     storage = storage_of(root)
-    sizes: dict[str, int] = {}
     files = storage.list()
+    ending = {name.split("/")[1] for name in files if name.startswith(f"{_REMOVED}/")}
+    sizes = dict.fromkeys(ending, 0)
     for name, size in files.items():
         release = name.partition("/")[0]
         if is_id(release):
@@ -72,9 +73,8 @@ def gc(root: Path | str, *, keep: int, dry_run: bool = False) -> list[Fate]:
         reasons = [*([f"newest {place} of {keep}"] if place <= keep else []), *held.get(release, [])]
         fates.append(Fate(release, sizes[release], bool(reasons), ", ".join(reasons) or "neither new nor pointed to"))
     for release in sorted(sizes.keys() - set(whole), reverse=True):
-        ending = storage.read(f"{_REMOVED}/{release}") is not None
-        why = "its removal was interrupted" if ending else "an unfinished upload; push it again to end it"
-        fates.append(Fate(release, sizes[release], not ending, why))
+        why = "its removal was interrupted" if release in ending else "an unfinished upload; push it again to end it"
+        fates.append(Fate(release, sizes[release], release not in ending, why))
     if not dry_run:
         fates = [fate if fate.stays else _gone(root, storage, fate) for fate in fates]
     return fates

@@ -91,6 +91,7 @@ def publish(root: Path | str, write: Callable[[Path], None], contents: Contents,
             verify(home, manifest.id)
     if bucket_of(root) is not None:
         transfer.upload(target, manifest, storage_of(root))
+        fetched.prune(home, manifest.id)
     _nominate(root, manifest.id)
     return Release(manifest.id, target, manifest)
 
@@ -206,12 +207,13 @@ def push(root: Path | str, to: Path | str, release: str = PRODUCTION) -> Release
 def _fetched(root: Path | str, release: str, home: Path, *, check: bool) -> Release:
     storage = storage_of(root)
     try:
-        name = resolve(root, release)
+        pointer = channels.read(root, release) if release in CHANNELS else None
+        name = resolve(root, release) if pointer is None else pointer.release
         if not (home / name).is_dir():
             manifest_of(root, name)  # tells what there is when it is not this one
         fetched.fetch(storage, name, home, check=check)
-        if release in CHANNELS:
-            fetched.remember(storage, channels.file_of(release), home)
+        if pointer is not None:
+            fetched.remember(home, release, pointer)
     except StoreUnavailable as error:
         try:
             found = open_release(home, release, check=check)
