@@ -1,8 +1,8 @@
 """The service as a Lambda function: how long a cold start from S3 takes, what a warm request takes, and how much memory it needs.
 
-`make bench NAME=lambda-demo`; takes the release in production in `releases`, or that of `CORTEX_REC_RELEASES` and `CORTEX_REC_RELEASE`, into
-moto's S3 on this machine. The real Runtime Interface Client asks a small Runtime API for work. What AWS adds is not in it: starting the
-container, and the network between a function and S3.
+`make bench NAME=lambda-demo`; the release in production in `releases`, or that of `CORTEX_REC_RELEASES` and `CORTEX_REC_RELEASE`, is put
+into moto's S3 on this machine. The real Runtime Interface Client asks a small Runtime API for work. What AWS adds is not in it: starting
+the container, and the network between a function and S3.
 """
 
 import os
@@ -23,7 +23,7 @@ from cortex_rec.testing.aws_server import REGION, AwsServer
 from cortex_rec.testing.lambda_runtime import LambdaFunction, url_event
 
 STARTS: Final = 3
-REQUESTS: Final = 300
+REQUESTS: Final = 200
 PLACE: Final = "s3://releases/demo"
 
 
@@ -52,27 +52,39 @@ def _measured(release: Release, server: AwsServer, n: int) -> dict[str, Any]:
         given |= {"CORTEX_REC_CACHE": f"{folder}/tmp", "CORTEX_REC_LOG": "faults", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         function = LambdaFunction("lambda_handler.handler", ROOT / "deployments", given, Path(folder, "log"))
         try:
-            first, *taken = [_milliseconds(function, user) for user in _users(release)]
+            cold_cpu = _cpu(function)
+            (first, _), *asked = [_asked(function, user) for user in _users(release)]
             memory = psutil.Process(function.process.pid).memory_info().rss
+            warm_cpu = _cpu(function) - cold_cpu
         finally:
             function.stop()
+    taken, sizes = zip(*asked, strict=True)
     return {
         "method": f"start {n + 1}",
         "default": False,
         "cold_s": round(function.cold_seconds, 2),
+        "cold_cpu_s": round(cold_cpu, 2),
         "first_ms": round(first, 1),
         "warm_p50_ms": round(float(np.percentile(taken, 50)), 1),
         "warm_p99_ms": round(float(np.percentile(taken, 99)), 1),
+        "cpu_ms": round(1_000 * warm_cpu / (len(asked) + 1), 1),
         "resident_mb": round(memory / 2**20),
-        "release_mb": _megabytes(release),
+        "answer_kb": round(float(np.mean(sizes)) / 1e3, 2),
     }
 
 
-def _milliseconds(function: LambdaFunction, user: str) -> float:
+def _asked(function: LambdaFunction, user: str) -> tuple[float, int]:
+    """Milliseconds, and bytes of the answer."""
     start = time.perf_counter()
     answer = function.call(url_event("GET", f"/api/recommend/{user}"))
     assert answer["statusCode"] == 200, answer
-    return 1_000 * (time.perf_counter() - start)
+    return 1_000 * (time.perf_counter() - start), len(answer["body"].encode())
+
+
+def _cpu(function: LambdaFunction) -> float:
+    """Seconds of a processor so far, which do not grow when others use the machine, too."""
+    told = psutil.Process(function.process.pid).cpu_times()
+    return float(told.user + told.system)
 
 
 def _users(release: Release) -> list[str]:

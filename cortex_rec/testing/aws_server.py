@@ -9,7 +9,7 @@ from typing import Any, Final
 REGION: Final = "eu-central-1"
 #: Moto asks for some, and looks at none.
 CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT_REGION": REGION}
-_SECONDS: Final = 60
+_SECONDS: Final = 180
 
 
 class AwsServer:
