@@ -15,7 +15,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export GX_ANALYTICS_ENABLED := false
 export BENTOML_DO_NOT_TRACK := True
 
-.PHONY: help demo test serve dashboard bench clean system-libraries test-programs
+.PHONY: help demo test test-all serve dashboard bench image image-base image-lock clean system-libraries test-programs image-programs
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -38,13 +38,26 @@ test: $(READY) | system-libraries test-programs ## lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@echo "Tests: about 10 minutes on 2 cores."
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: test | image-programs ## make test, then what builds and runs an image, pushes it, and runs deployments
+	@echo "Slow tests: about 10 minutes on 2 cores, 5 GB of disk meanwhile."
+	$(BIN)/python -m pytest -m slow
 
 serve: $(READY) | system-libraries ## serve the release in production over HTTP
 	@$(BIN)/cortex-rec serve --port $(PORT)
 
 dashboard: $(READY) | system-libraries ## Prefect server, work pool, worker and deployments, until Ctrl-C
 	@$(BIN)/python -m flows.dashboard
+
+image: $(READY) | system-libraries ## the service as a container image: RELEASE, RELEASES, BASE, REPOSITORY (ECR), REGISTRY
+	@$(BIN)/python -m flows.image $(foreach name,RELEASE RELEASES BASE REPOSITORY REGISTRY,$(if $($(name)),--$(shell echo $(name) | tr A-Z a-z) $($(name))))
+
+image-base: $(READY) ## a base image from Debian's packages, where no registry has one (root, debootstrap)
+	@$(BIN)/python -m cortex_rec.packaging.base
+
+image-lock: $(READY) ## resolve and hash what the image installs: deployments/serving.txt
+	@$(BIN)/python -m cortex_rec.packaging.requirements
 
 bench: $(READY) | system-libraries ## run one benchmark: make bench NAME=complete-journey
 	@if [ -z "$(NAME)" ]; then \
@@ -91,8 +104,13 @@ system-libraries:
 # Programs that tests drive, and their Debian packages. Redis' tools hold its server, too, under this name; unlike its own package they
 # start no service.
 TEST_PROGRAMS := chromium:chromium redis-check-rdb:redis-tools
-test-programs:
-	@missing=""; for program in $(TEST_PROGRAMS); do command -v "$${program%%:*}" >/dev/null || missing="$$missing $${program##*:}"; done; \
+# What builds, runs, pushes and keeps images, and the Prometheus that reads the service's metrics in a test (where systemd runs, Debian's
+# package starts one: `systemctl disable --now prometheus`).
+IMAGE_PROGRAMS := prometheus:prometheus buildah:buildah podman:podman skopeo:skopeo runc:runc docker-registry:docker-registry debootstrap:debootstrap
+test-programs: PROGRAMS = $(TEST_PROGRAMS)
+image-programs: PROGRAMS = $(IMAGE_PROGRAMS)
+test-programs image-programs:
+	@missing=""; for program in $(PROGRAMS); do command -v "$${program%%:*}" >/dev/null || missing="$$missing $${program##*:}"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "Installing$$missing for the tests: about a minute."; \

@@ -1,7 +1,7 @@
 """The app: a request is read by its route's model, answered by one call, written by another model. No ranking logic."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, cast
 
 from starlette.applications import Starlette
@@ -42,7 +42,7 @@ _FAULTS: Final = {
 }
 
 
-def make_app(desk: Desk, keys: tuple[Key, ...] = ()) -> ASGIApp:
+def make_app(desk: Desk, keys: tuple[Key, ...] = (), table: Sequence[Operation] = TABLE) -> ASGIApp:
     """The whole API.
 
     Parameters
@@ -51,6 +51,8 @@ def make_app(desk: Desk, keys: tuple[Key, ...] = ()) -> ASGIApp:
         What it answers from.
     keys
         API keys; whoever reaches the port may ask when there is none.
+    table
+        What answers: `TABLE`, with other calls where a deployment cannot do what some of it does.
     """
     document = json.dumps(openapi.document(TABLE)).encode()
 
@@ -71,7 +73,7 @@ def make_app(desk: Desk, keys: tuple[Key, ...] = ()) -> ASGIApp:
         return Response(document, media_type="application/json")
 
     routes = [
-        *(_route(each, desk, keys) for each in TABLE),
+        *(_route(each, desk, keys) for each in table),
         *explorer.routes(lambda: desk.current.loaded.page),
         Route("/report", page("report.html")),
         # Beside the report in the release's folder, too, so that its link leads there from either.

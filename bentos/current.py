@@ -65,10 +65,11 @@ class Current:
         #: The move of the channel that led to a release which cannot be served.
         self._refused: Pointer | None = None
         self.swaps = {"swapped": 0, "refused": 0}
-        self.loaded = self._load(self._open())
+        # Compiling takes longer than all the rest; the watcher does it while this answers, only slower.
+        self.loaded = self._load(self._open(), quick=False)
 
     def watch(self) -> threading.Thread:
-        """Begin to look for a newly promoted release, for added items and for forgotten users."""
+        """Begin to look for a newly promoted release, for added items and for forgotten users; compile the trees first."""
         watcher = threading.Thread(target=self._watch, name="watch", daemon=True)
         watcher.start()
         return watcher
@@ -117,8 +118,9 @@ class Current:
     def _open(self) -> Release:
         return store.open_release(self._settings.releases, self._settings.release, cache=self._settings.cache / "releases")
 
-    def _load(self, release: Release) -> Loaded:
-        plain = replace(_quick(Recommender.load(release.path), self._settings.cache), events=self._events)
+    def _load(self, release: Release, *, quick: bool = True) -> Loaded:
+        plain = replace(Recommender.load(release.path), events=self._events)
+        plain = _quick(plain, self._settings.cache) if quick else plain
         loaded = Loaded(
             release, plain, Fusion.load(release.path / "fusion"), plain, _titles(plain), explorer.render(release, plain.data), ()
         )
@@ -136,7 +138,15 @@ class Current:
             recommender = replace(recommender, data=replace(recommender.data, users=recommender.data.users.without(gone)))
         return replace(loaded, recommender=recommender, titles=_titles(recommender), beside=beside)
 
+    def _quicken(self) -> None:
+        """Compile the trees of what was loaded at the start; the same bits from then on, only sooner."""
+        plain = _quick(self.loaded.plain, self._settings.cache)
+        with self._changing:
+            self.loaded = self._with_beside(replace(self.loaded, plain=plain))
+        _settle()
+
     def _watch(self) -> None:
+        self._quicken()
         told: Exception | None = None
         pause = threading.Event()
         while not pause.wait(self._settings.watch_seconds):

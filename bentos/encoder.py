@@ -5,12 +5,13 @@ import multiprocessing
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from bentos.problems import later
+from bentos.problems import Refused, later
 from cortex_rec import columns
 from cortex_rec.config import Embeddings
 
@@ -32,8 +33,16 @@ class Encoder:
         DataError
             As there.
         Refused
-            With 503 while the encoders are loading, after the first item, and when their process has died.
+            With 501 where the encoders are not installed, as in the image; with 503 while they are loading, after the first item, and
+            when their process has died.
         """
+        if find_spec("torch") is None:
+            raise Refused(
+                "This service has no encoders of words and pictures: its image leaves their libraries out. Add the item with "
+                "`cortex-rec items add` where the whole of CORTEX-Rec is installed, to the same folder of releases.",
+                error="no_encoders",
+                status=501,
+            )
         if self._pool is None:
             # Not a fork: the answering process has threads.
             self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))

@@ -23,6 +23,7 @@ _PROBLEMS: Final = {
     422: "A field is not as it must be.",
     429: "The key asks too often.",
     500: "A defect of the service.",
+    501: "This service was installed without what the request needs.",
     503: "Too many wait, or something is not ready: ask again after `Retry-After` seconds.",
 }
 

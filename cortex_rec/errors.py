@@ -12,6 +12,9 @@ CortexRecError
 ├── InvalidRequest         a request for recommendations that asks for the impossible
 ├── InvalidEvent           an event that is not as it must be
 ├── EventsUnavailable      the store of live events does not answer
+├── ProgramMissing         a program that is needed is not installed
+├── ProgramFailed          another program ended with a fault (`.said`)
+├── RegistryError          an image cannot be pushed
 ├── UnknownUser
 └── UnknownItem
 """
@@ -93,6 +96,30 @@ class InvalidEvent(CortexRecError):
 
 class EventsUnavailable(CortexRecError):
     """The store of live events cannot be opened, or does not answer now."""
+
+
+class ProgramMissing(CortexRecError):
+    """A program that is needed is not installed; the message names its package."""
+
+
+class ProgramFailed(CortexRecError):
+    """Another program ended with a fault.
+
+    Parameters
+    ----------
+    message
+        The command, its exit code and its last words.
+    said
+        These words alone.
+    """
+
+    def __init__(self, message: str, *, said: str = "") -> None:
+        super().__init__(message)
+        self.said = said
+
+
+class RegistryError(CortexRecError):
+    """An image cannot be pushed: no credentials, a registry that does not answer, or a tag that has another image already."""
 
 
 class UnknownUser(CortexRecError):

@@ -1,4 +1,4 @@
-"""Run the training flow from a command line, with no server to start."""
+"""Run flows from a command line, with no server to start."""
 
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,16 @@ def run_rules(config_path: str, rules_path: Path, **overrides: Any) -> Path:
     from flows.train import evaluate_rules
 
     return evaluate_rules(str(rules_path), config_path, overrides)
+
+
+def run_package(workspace: str = ".cortex", **parameters: Any) -> dict[str, str | float]:
+    """Build an image, and push it where a repository is named; see `flows.package.package`. Raises like it."""
+    end_orphans(Path(workspace))
+    prepare(Path(workspace))
+    from flows.package import package
+
+    told: dict[str, str | float] = package(workspace=workspace, **parameters)
+    return told
 
 
 def _prepare(config_path: str, overrides: dict[str, Any]) -> None:

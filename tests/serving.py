@@ -86,12 +86,12 @@ def serving(releases: Path, folder: Path, command: Callable[[int], list[str]] = 
             process.terminate()
 
 
-def wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log: Path, path: str = "/readyz") -> None:
     # Each try waits a little longer for its connection, so that the loop ends.
     for _ in range(SECONDS * 20):
         assert process.poll() is None, log.read_text()
         try:
-            if client.get("/readyz").status_code == 200:
+            if client.get(path).status_code == 200:
                 return
         except httpx.TransportError:
             pass
