@@ -1,7 +1,8 @@
 """How large the service's image is, part by part, and how soon a container of it answers.
 
 `make bench NAME=image`; needs buildah, podman, runc and debootstrap (`make test-all` installs them), and root for debootstrap. Takes the
-newest release of `releases`, and trains the default one when there is none. Everything that it builds is removed again.
+newest release of `releases`, and trains the default one when there is none. The image is removed from podman's storage again; its
+files stay in `benchmarks/out/image`.
 """
 
 import json
@@ -38,7 +39,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=OUT) as scratch, storage(Path(scratch) / "storage"):
         base.make()
         start = time.perf_counter()
-        told = run_package(workspace=scratch, releases=str(releases), release=newest)
+        told = run_package(workspace=str(OUT / "image"), releases=str(releases), release=newest)
         seconds = time.perf_counter() - start
         image = Image.open(Path(str(told["files"])))
         taken = [_started(f"{NAME}:{image.tag}", user) for _ in range(STARTS)]

@@ -18,7 +18,7 @@ def make(*arguments: str, folder: Path = ROOT, **environment: str) -> subprocess
 
 def test_make_alone_lists_every_target_with_what_it_does() -> None:
     told = make().stdout
-    for target in ("demo", "test", "serve", "dashboard", "bench", "clean", "help"):
+    for target in ("demo", "test", "test-all", "serve", "dashboard", "image", "image-base", "image-lock", "bench", "clean", "help"):
         assert re.search(rf"^  make {target} +\w", told, re.MULTILINE), target
 
 
@@ -30,10 +30,16 @@ def test_ci_runs_make_test_and_nothing_else() -> None:
 
 def test_make_test_lints_checks_the_format_types_and_imports_before_it_tests() -> None:
     told = make("test", "--dry-run", "--assume-old=.venv/.ready").stdout
-    steps = ["ruff check .", "ruff format --check .", "/mypy", "/lint-imports", "-m pytest"]
+    steps = ["ruff check .", "ruff format --check .", "/mypy", "/lint-imports", '-m pytest -m "not slow"']
     places = [told.find(step) for step in steps]
     assert -1 not in places
     assert places == sorted(places)
+
+
+def test_make_test_all_runs_what_make_test_leaves_out_too() -> None:
+    told = make("test-all", "--dry-run", "--assume-old=.venv/.ready").stdout
+    assert told.index("buildah:buildah") < told.index("-m pytest -m slow")
+    assert told.index('-m pytest -m "not slow"') < told.index("-m pytest -m slow")
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def running(image: str, *options: str, variables: Mapping[str, str] | None = Non
         port = free.getsockname()[1]
     given = [part for name, value in {"BENTOML_PORT": str(port), **(variables or {})}.items() for part in ("--env", f"{name}={value}")]
     start = time.perf_counter()
-    name = podman("run", "--detach", "--no-healthcheck", *TIGHT, *given, *options, image)
+    name = podman("run", "--detach", *TIGHT, *given, *options, image)
     try:
         url = f"http://127.0.0.1:{port}"
         while not _ready(url):
