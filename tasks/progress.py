@@ -24,6 +24,7 @@ _DOES: Final = {
     "ranker": "fit and calibrate the ranker on all training windows",
     "evaluate": "judge the test window against the baselines",
     "release": "write and verify the release",
+    "promote": "judge it against what is in production",
 }
 
 
