@@ -1,6 +1,5 @@
 """The API keeps to its own OpenAPI document, whatever it is asked."""
 
-
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings

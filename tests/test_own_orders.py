@@ -107,6 +107,6 @@ def test_the_same_run_publishes_the_same_release_straight_into_a_bucket(trained:
     assert done.returncode == 0, done.stderr
     assert store.verify(place).id == store.verify(folder / "releases").id
     (move, _) = channels.log(place)
-    assert (move.channel, move.why) == (channels.PRODUCTION, "trained")
+    assert (move.channel, move.why) == (channels.PRODUCTION, "the first release")
     told = cortex_rec("recommend", "h004", "--releases", place, "--json", folder=folder)
     assert told.stdout == cortex_rec("recommend", "h004", "--json", folder=folder).stdout
