@@ -1,7 +1,7 @@
 """What is known of every item and every offer, as arrays."""
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -174,6 +174,19 @@ class Promotions:
     def overlapping(self, start: int, end: int) -> "Promotions":
         """The offers that hold at some moment of [start, end)."""
         return self._keep((self.start < end) & (self.end > start))
+
+    def translated(self, items: I32, stores: I32) -> "Promotions":
+        """The same offers by the rows of other id maps.
+
+        Parameters
+        ----------
+        items, stores
+            (n,) int32 new row of each item and of each store; an offer of one that has none, -1, is left out.
+        """
+        everywhere = self.store < 0
+        store = np.where(everywhere, NO_ROW, stores[self.store] if len(stores) else NO_ROW).astype(np.int32)
+        known = (items[self.item] >= 0) & (everywhere | (store >= 0))
+        return replace(self, item=items[self.item], store=store)._keep(known)
 
     def covering(self, store: I32, item: I32, time: I64, n_items: int) -> I64:
         """(n,) int64 the offer of each item in each store at each time, else one that holds in every store, else -1.

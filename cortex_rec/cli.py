@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,6 +12,10 @@ from rich.console import Console
 from cortex_rec import __version__, cli_items, cli_releases
 from cortex_rec.cli_options import DEFAULT_CONFIG, DEFAULT_RELEASES, PRODUCTION, AsJson, ReleaseId, ReleasesPlace, print_json
 from cortex_rec.errors import ConfigError, CortexRecError
+
+if TYPE_CHECKING:
+    from cortex_rec.releases.promotion import Decision
+    from cortex_rec.releases.store import Release
 
 app = typer.Typer(
     name="cortex-rec",
@@ -44,14 +48,17 @@ def train(
     releases: Annotated[str | None, typer.Option(help="Where the release goes, instead of the YAML's.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train, gate, evaluate and release. Unchanged stages are not run again; a stopped run goes on where it was."""
+    """Train, gate, evaluate, release; promote what is not worse. What is unchanged is not run again; a stopped run goes on where it was."""
     from cortex_rec.config import load_config
     from cortex_rec.releases import store
+    from cortex_rec.releases.promotion import Decision, decision_file
     from flows.run import run_train
 
     overrides = {key: value for key, value in {"workspace": workspace, "releases": releases}.items() if value is not None}
     made = run_train(config, **overrides)
-    _show_report(store.open_release(load_config(config, **overrides).releases, made), as_json)
+    settings = load_config(config, **overrides)
+    decision = Decision.load(decision_file(Path(settings.workspace), made))
+    _show_report(store.open_release(settings.releases, made), as_json, decision)
 
 
 @app.command(epilog="Examples:  cortex-rec evaluate --json    cortex-rec evaluate --rules configs/rules/complete_journey.yaml")
@@ -188,16 +195,21 @@ def _evaluation(given: str, releases: str) -> Path:
     return store.open_release(releases, given, check=False).path / "report"
 
 
-def _show_report(release: Any, as_json: bool) -> None:
+def _show_report(release: "Release", as_json: bool, decision: "Decision | None" = None) -> None:
     metrics = release.manifest.metrics
     if as_json:
-        print_json({"release": release.id} | metrics | release.run())
+        promotion = {} if decision is None else {"promotion": decision.to_dict()}
+        print_json({"release": release.id} | metrics | release.run() | promotion)
         return
-    from cortex_rec.terminal import evaluation_table
+    from cortex_rec.terminal import evaluation_table, promotion_table
 
     console = Console(soft_wrap=True)
     console.print(evaluation_table(metrics))
     console.print(f"Release {release.id}\nReport  {release.path / 'report' / 'report.html'}")
+    if decision is not None:
+        if decision.guards:
+            console.print(promotion_table(decision.guards))
+        console.print(decision.told(), markup=False)
 
 
 def _show_costs(costs: dict[str, Any], as_json: bool) -> None:

@@ -314,6 +314,23 @@ class Evaluation(Section):
         return cutoffs
 
 
+class Promotion(Section):
+    """By how much a new release may be worse than the one in production and still take its place; shares of the latter's figure."""
+
+    #: of NDCG@10
+    ndcg: float = Field(default=0.03, ge=0)
+    #: of NDCG@10 on what users never bought before, and of that of the third of users who bought least
+    new_items: float = Field(default=0.25, ge=0)
+    light_users: float = Field(default=0.1, ge=0)
+    #: of the share of the catalogue that anyone is shown
+    coverage: float = Field(default=0.1, ge=0)
+    #: of the time of an answer and of the release's bytes, which may grow by as much
+    latency: float = Field(default=0.5, ge=0)
+    size: float = Field(default=0.5, ge=0)
+    #: how far the window may differ from the one that production was judged on when it was made, in its NDCG@10 and in users
+    window: float = Field(default=0.25, ge=0)
+
+
 class Config(Section):
     """One whole run.
 
@@ -336,6 +353,7 @@ class Config(Section):
     ranking: Ranking = Ranking()
     exploration: Exploration = Exploration()
     evaluation: Evaluation = Evaluation()
+    promotion: Promotion = Promotion()
     #: where stages, logs and quarantined rows go, and where releases go: a folder, or s3://bucket/prefix
     workspace: str = ".cortex"
     releases: str = "releases"

@@ -63,6 +63,29 @@ class Coupons:
         item, subcategory = rekeyed(self.item_key, n_items, wider), rekeyed(self.subcategory_key, n_items, wider)
         return replace(self, item_key=item, subcategory_key=subcategory)
 
+    def translated(self, users: I32, items: I32, subcategories: I32, n_items: int) -> Self:
+        """The same campaigns by the rows of other id maps and the codes of another catalogue, which has `n_items` items.
+
+        Parameters
+        ----------
+        users, items, subcategories
+            (n,) int32 new row of each user and item, and code of each subcategory; what names one that has none, -1, is left out.
+        """
+        sent = users[self.user] >= 0
+        item_key, item_coupons = _translated(self.item_key, self.item_coupons, items, len(items), n_items)
+        group_key, group_items = _translated(self.subcategory_key, self.subcategory_items, subcategories, len(items), n_items)
+        return replace(
+            self,
+            user=users[self.user][sent],
+            campaign=self.campaign[sent],
+            start=self.start[sent],
+            end=self.end[sent],
+            item_key=item_key,
+            item_coupons=item_coupons,
+            subcategory_key=group_key,
+            subcategory_items=group_items,
+        )
+
     def save(self, path: Path) -> None:
         save_arrays(path, vars_of(self))
 
@@ -109,3 +132,12 @@ def counts(key: I64, count: F32, campaign: I32, member: I32, n_items: int) -> F3
     at = find(key, campaign.astype(np.int64) * n_items + member)
     found: F32 = np.where((at >= 0) & (member >= 0), count[at] if len(count) else np.float32(0), np.float32(0))
     return found
+
+
+def _translated(key: I64, count: F32, members: I32, n_items: int, new_n_items: int) -> tuple[I64, F32]:
+    """Keys `campaign * n_items + member` with each member's new row, ascending, and their counts."""
+    member = members[key % n_items]
+    known = np.flatnonzero(member >= 0)
+    key = key[known] // n_items * new_n_items + member[known]
+    order = np.argsort(key)
+    return key[order], count[known][order]

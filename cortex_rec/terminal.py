@@ -12,6 +12,7 @@ from cortex_rec.releases.manifest import Manifest
 from cortex_rec.releases.retention import Fate
 
 if TYPE_CHECKING:  # the request path is slow to import, and only one of the tables is about it
+    from cortex_rec.releases.promotion import Guard
     from cortex_rec.requests import Recommendation
 
 #: Metric -> its heading, broken where eighty columns need it.
@@ -89,6 +90,31 @@ def comparison_table(rows: Iterable[Mapping[str, Any]]) -> Table:
         interval = f"{row['low']:+.4f} {row['high']:+.4f}"
         label = row["slice"].replace("_", " ")
         table.add_row(label, row["metric"], f"{row['users']:,}", *figures, f"{row['difference']:+.4f}", interval, style=style)
+    return table
+
+
+def promotion_table(guards: "Iterable[Guard]") -> Table:
+    """What the promotion gate judged, one row a guard; those that stop the new release are bold.
+
+    Parameters
+    ----------
+    guards
+        Of a `Decision`.
+    """
+    table = Table(
+        title="The new release against production on the newest window",
+        caption="'interval': 95 %, paired, of the change. 'window': production's own figure when it was made, and now.",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("guard", no_wrap=True)
+    for heading in ("production", "new", "change", "interval", "allowed", ""):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for guard in guards:
+        bounds = [None if bound is None else f"{100 * bound:+.1f}" for bound in (guard.low, guard.high)]
+        interval = " ".join(bound for bound in bounds if bound is not None)
+        cells = (_four(guard.champion), _four(guard.challenger), _percent(guard.change), interval, guard.allowed(), guard.outcome)
+        table.add_row(guard.name, *cells, style=None if guard.passed else "bold")
     return table
 
 
@@ -187,6 +213,15 @@ def _new_products(metrics: Mapping[str, Any]) -> str:
 
 def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+def _four(value: float | None) -> str:
+    """Four digits."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def _percent(change: float | None) -> str:
+    return "" if change is None else f"{100 * change:+.1f} %"
 
 
 def _said(value: Any) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from cortex_rec.errors import GateFailed
+from cortex_rec.releases.promotion import Decision
 from cortex_rec.releases.store import Release
 from cortex_rec.stages import StageOutput
 from tasks.stage import GATES
@@ -41,6 +42,14 @@ def show_release(made: Release) -> None:
     create_markdown_artifact(key="metrics", markdown=summary(made), description=f"Release {made.id}")
     report = made.path / "report" / "report.html"
     create_link_artifact(key="report", link=report.resolve().as_uri(), link_text="report.html", description="The evaluation with plots.")
+
+
+def show_promotion(decision: Decision) -> None:
+    """Leave the table of reasons why the release is in production, or only a candidate."""
+    if decision.guards:
+        create_table_artifact(key="promotion", table=decision.rows(), description=decision.told())
+    else:
+        create_markdown_artifact(key="promotion", markdown=decision.told())
 
 
 def summary(made: Release) -> str:

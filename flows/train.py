@@ -8,7 +8,7 @@ from prefect import flow
 from cortex_rec.config import Config, load_config
 from cortex_rec.evaluation.variants import read as read_variants
 from cortex_rec.stages import StageOutput
-from flows.artifacts import failed_gate_shown, show_release, show_stages
+from flows.artifacts import failed_gate_shown, show_promotion, show_release, show_stages
 from tasks.check import check_tables
 from tasks.embed import embed_items
 from tasks.encode import encode
@@ -16,6 +16,7 @@ from tasks.evaluate import evaluate
 from tasks.fusion import fuse
 from tasks.ingest import ingest
 from tasks.lists import build_lists
+from tasks.promote import promote
 from tasks.ranker import fit_ranker
 from tasks.release import release
 from tasks.retrievers import fit_retrievers
@@ -32,7 +33,7 @@ class Learned(NamedTuple):
     at_test: StageOutput
     ranker: StageOutput
     report: StageOutput
-    end: int
+    plan: Plan
     stages: list[StageOutput]
 
 
@@ -50,7 +51,7 @@ class Seen(NamedTuple):
 
 @flow(name="train", persist_result=False)
 def train(config_path: str = "configs/complete_journey.yaml", overrides: dict[str, Any] | None = None) -> str:
-    """Train, gate, evaluate and release.
+    """Train, gate, evaluate, release, and promote what is not worse than production.
 
     Parameters
     ----------
@@ -62,16 +63,18 @@ def train(config_path: str = "configs/complete_journey.yaml", overrides: dict[st
     Returns
     -------
     str
-        The id of the release, which now is in production.
+        The id of the release, which now is in production, or a candidate where the promotion gate kept it.
     """
     config = load_config(config_path, **(overrides or {}))
     learned = learn(config)
-    at_end = fit_retrievers(config, learned.encoded, learned.fusion, learned.end, learned.at_test)
+    at_end = fit_retrievers(config, learned.encoded, learned.fusion, learned.plan.end, learned.at_test)
     parts = {"encoded": learned.encoded, "fusion": learned.fusion, "snapshot": at_end, "ranker": learned.ranker, "report": learned.report}
     stages = [*learned.stages, at_end]
-    made = release(config, parts, learned.end, stages)
+    made = release(config, parts, learned.plan.end, stages)
+    decision = promote(config, made, learned.encoded, learned.at_test, learned.ranker, learned.plan.test)
     show_stages(stages)
     show_release(made)
+    show_promotion(decision)
     return made.id
 
 
@@ -101,7 +104,7 @@ def learn(config: Config) -> Learned:
     seen = look_back(config)
     ranker = fit_ranker(config, seen.lists)
     report = evaluate(config, seen.encoded, seen.content, seen.fits[-1], ranker, seen.plan.test)
-    return Learned(seen.encoded, seen.content, seen.fusion, seen.fits[-1], ranker, report, seen.plan.end, [*seen.stages, ranker, report])
+    return Learned(seen.encoded, seen.content, seen.fusion, seen.fits[-1], ranker, report, seen.plan, [*seen.stages, ranker, report])
 
 
 def look_back(config: Config) -> Seen:

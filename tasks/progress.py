@@ -25,6 +25,7 @@ _DOES: Final = {
     "evaluate": "judge the test window against the baselines",
     "rules": "answer the test window with and without rules",
     "release": "write and verify the release",
+    "promote": "judge it against what is in production",
     "choose": "verify the release that goes inside",
     "packages": "the service's wheels, pinned and hashed",
     "bento": "code and release, packed by BentoML",

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from cortex_rec.code_version import ROOT
 from cortex_rec.config import Config
-from cortex_rec.releases import channels, store
+from cortex_rec.releases import store
 from cortex_rec.releases.manifest import Contents, DataWindow, Feature
 from cortex_rec.releases.store import Release
 from cortex_rec.stages import RECORD, StageOutput
@@ -27,7 +27,7 @@ LIBRARIES: Final = ("dgl", "faiss-cpu", "lightgbm", "numpy", "polars", "safetens
 
 @stage_task(name="release", timeout_seconds=30 * MINUTE)
 def release(config: Config, parts: dict[str, StageOutput], as_of: int, stages: list[StageOutput]) -> Release:
-    """Gather what the service needs, with the report, in one folder, and put it into production."""
+    """Gather what the service needs, with the report, in one folder, the new `candidate`."""
 
     def write(folder: Path) -> None:
         from cortex_rec.encoding import Encoded
@@ -51,13 +51,12 @@ def release(config: Config, parts: dict[str, StageOutput], as_of: int, stages: l
     with progress.line("release") as line:
         made = store.publish(root, write, _contents(config, parts, as_of), _run(stages))
         line.cached = made.id in known
-        channels.promote(root, made.id, by=channels.login(), why="trained", at=datetime.now(UTC))
     return ended(made, cached=line.cached, message=str(made.path))
 
 
 def recorded_config(config: Config) -> dict[str, Any]:
-    """The configuration without the places on this machine, which must not tell two equal releases apart."""
-    recorded = config.model_dump(mode="json", exclude={"workspace", "releases", "events"})
+    """The configuration without the places on this machine and the gate after the release, which must not tell two equal releases apart."""
+    recorded = config.model_dump(mode="json", exclude={"workspace", "releases", "events", "promotion"})
     for table in recorded["source"].values():
         if isinstance(table, dict) and "path" in table:
             table["path"] = Path(table["path"]).name

@@ -13,7 +13,7 @@ from command_line import TINY, cortex_rec
 
 from cortex_rec import columns, events
 from cortex_rec.arrays import DAY
-from cortex_rec.config import load_config
+from cortex_rec.config import Promotion, load_config
 from cortex_rec.dataset import Dataset, empty
 from cortex_rec.errors import ConfigError
 from cortex_rec.events import learning
@@ -111,6 +111,8 @@ def test_tonights_release_knows_what_was_bought_live_and_answers_without_countin
     os.utime(tmp_path / "orders.csv", times=(NIGHT - 1.5 * DAY, NIGHT - 1.5 * DAY))
     assert cortex_rec("init", "orders.csv", "--output", "shop.yaml", folder=tmp_path).returncode == 0
     config = yaml.safe_load((tmp_path / "shop.yaml").read_text()) | TINY | {"events": {"store": "live/events.sqlite"}}
+    # Whatever sixty people can tell of it, tonight's release shall be promoted.
+    config["promotion"] = dict.fromkeys(Promotion.model_fields, 99)
     (tmp_path / "shop.yaml").write_text(yaml.safe_dump(config))
     before = cortex_rec("train", "shop.yaml", folder=tmp_path)
     assert before.returncode == 0, before.stderr

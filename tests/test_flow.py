@@ -95,7 +95,7 @@ def test_an_unchanged_rerun_does_nothing_within_20_seconds(whole: tuple[Path, di
     assert time.perf_counter() - start < 20
     assert again["release"] == told["release"]
     assert finished(folder) == before
-    assert said.count("unchanged") == len(before) + 1, "every stage and the release"
+    assert said.count("unchanged") == len(before) + 2, "every stage, the release and the gate"
 
 
 def test_a_run_killed_in_one_stage_after_another_repeats_no_finished_stage_and_ends_in_the_same_release(
@@ -123,7 +123,8 @@ def test_a_changed_ranker_setting_repeats_only_what_depends_on_it(whole: tuple[P
     again, _ = train(folder)
     assert {path.parent.parent.name for path in finished(folder).keys() - before.keys()} == {"ranker", "evaluate"}
     assert again["release"] != told["release"]
-    assert store.resolve(folder / "releases", "production") == again["release"]
+    assert store.resolve(folder / "releases", "candidate") == again["release"]
+    assert again["promotion"]["champion"] == told["release"]
 
 
 def test_a_run_that_fails_says_why_in_one_message_and_leaves_the_former_release(whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_a_run_says_nothing_but_one_line_a_stage_and_its_notes(trained: tuple[Pa
     lines = trained[1].splitlines()
     stages = [line.split()[1] for line in lines if re.fullmatch(r"✓ \w+ +\S.* \d+\.\d s", line)]
     assert sorted(set(stages)) == sorted(
-        ["ingest", "check", "encode", "embed", "windows", "fusion", "retrievers", "lists", "ranker", "evaluate", "release"]
+        ["ingest", "check", "encode", "embed", "windows", "fusion", "retrievers", "lists", "ranker", "evaluate", "release", "promote"]
     )
     notes = [line for line in lines if line.startswith("  ")]
     assert len(stages) + len(notes) == len(lines), trained[1]
@@ -126,6 +126,6 @@ def test_the_same_run_publishes_the_same_release_straight_into_a_bucket(trained:
     assert done.returncode == 0, done.stderr
     assert store.verify(place).id == store.verify(folder / "releases").id
     (move, _) = channels.log(place)
-    assert (move.channel, move.why) == (channels.PRODUCTION, "trained")
+    assert (move.channel, move.why) == (channels.PRODUCTION, "the first release")
     told = cortex_rec("recommend", "h004", "--releases", place, "--json", folder=folder)
     assert told.stdout == cortex_rec("recommend", "h004", "--json", folder=folder).stdout

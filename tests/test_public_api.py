@@ -51,6 +51,8 @@ def test_the_version_is_three_numbers() -> None:
         ("cortex_rec.releases.live.load", "release, beside"),
         ("cortex_rec.releases.live.widened", "recommender, fusion, items"),
         ("cortex_rec.releases.new_items.embed", "items, config"),
+        ("cortex_rec.releases.gate.decide", "root, production, challenger, config, *, clock"),
+        ("cortex_rec.releases.promotion.judge", "champion, challenger, at_release, margins, *, samples, seed"),
         ("cortex_rec.events.open", "place"),
         ("cortex_rec.releases.added.read", "root"),
         ("cortex_rec.releases.added.add", "root, items"),
@@ -96,10 +98,8 @@ def test_the_registered_retrievers_are_these() -> None:
 
 
 def test_a_configuration_has_these_sections() -> None:
-    sections = (
-        "name seed threads source events quality windows embeddings retrieval ranker ranking exploration evaluation workspace releases"
-    )
-    assert list(Config.model_fields) == sections.split()
+    sections = "name seed threads source events quality windows embeddings retrieval ranker ranking exploration evaluation"
+    assert list(Config.model_fields) == [*sections.split(), "promotion", "workspace", "releases"]
 
 
 def test_every_error_is_one_of_ours() -> None:

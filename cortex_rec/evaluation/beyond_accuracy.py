@@ -47,7 +47,7 @@ def describe(shown: Ragged, *, item_vectors: F32, popularity: I32, sold: Bool, h
     both = ~np.isnan(of_shown) & ~np.isnan(of_own)
     own = of_own[both].sum()
     return {
-        "coverage": float(np.count_nonzero(exposure) / n_items),
+        "coverage": coverage(shown, n_items),
         "diversity": _mean(_diversity(shown, item_vectors)),
         "novelty": float(-np.log2(share[shown.item]).mean()) if places else np.nan,
         "head_share": next(iter(groups.values())),
@@ -57,6 +57,11 @@ def describe(shown: Ragged, *, item_vectors: F32, popularity: I32, sold: Bool, h
         "popularity_ratio": float(of_shown[both].sum() / own) if own > 0 else np.nan,
         "by_popularity": groups,
     }
+
+
+def coverage(shown: Ragged, n_items: int) -> float:
+    """Share of a catalogue of `n_items` that anyone is shown."""
+    return float(np.count_nonzero(np.bincount(shown.item, minlength=n_items)) / n_items)
 
 
 def gini(counts: I64) -> float:

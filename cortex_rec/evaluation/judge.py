@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from cortex_rec.answered import Ranked
 from cortex_rec.arrays import I32, NO_ROW, Ragged
 from cortex_rec.evaluation import baselines
 from cortex_rec.evaluation.by_interactions import LENGTHS, Shortened
@@ -38,7 +39,7 @@ def judge(recommender: Recommender, window: Window) -> Judged:
     users, bought = truth(data.histories, window)
     before = data.histories.before(start)
     history = before.take(users)
-    parts = [recommender.rank(ask(before, users[at : at + BLOCK], start, n_items)) for at in range(0, len(users), BLOCK)]
+    parts = answers(recommender, users)
     owned = distinct(history)
     names = recommender.snapshot.union.names
     found_by = np.concatenate([part.found_by for part in parts])
@@ -64,6 +65,20 @@ def judge(recommender: Recommender, window: Window) -> Judged:
         popularity=baselines.sold(before, as_of=start, n_items=n_items),
         sold=~recommender.snapshot.statistics.unsold,
     )
+
+
+def answers(recommender: Recommender, users: I32) -> list[Ranked]:
+    """Everything that users would be answered at the moment of the snapshot, best first, block after block.
+
+    Parameters
+    ----------
+    users
+        (n,) int32 rows of the user id map.
+    """
+    data, as_of = recommender.data, recommender.snapshot.as_of
+    before = data.histories.before(as_of)
+    blocks = (users[at : at + BLOCK] for at in range(0, len(users), BLOCK))
+    return [recommender.rank(ask(before, block, as_of, len(data.items))) for block in blocks]
 
 
 def explain(recommender: Recommender, window: Window, *, seed: int, users: int = EXPLAINED, shown: int = MAIN_K) -> Influence | None:

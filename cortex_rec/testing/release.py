@@ -7,6 +7,7 @@ from typing import Final
 
 from cortex_rec import snapshot, splits
 from cortex_rec.config import CompleteJourneySource, Config, Evaluation, Graph, LambdaRank, Ranking, Retrieval, Windows
+from cortex_rec.dataset import Dataset
 from cortex_rec.embeddings.content import Content
 from cortex_rec.encoding import encode
 from cortex_rec.evaluation import catalogue_page
@@ -33,8 +34,8 @@ CONFIG: Final = Config(
 )
 
 
-def small_release(root: Path, *, seed: int = 0) -> Release:
-    """Learn from `small_shop`, judge its last week, publish, and put it into production.
+def small_release(root: Path, *, seed: int = 0, shop: Dataset | None = None) -> Release:
+    """Learn from a shop, judge its last week, publish, and put it into production.
 
     Parameters
     ----------
@@ -42,9 +43,11 @@ def small_release(root: Path, *, seed: int = 0) -> Release:
         The folder of releases; made when absent.
     seed
         Of the shop, of the vectors of words and pictures, which are random, and of the network that places the items.
+    shop
+        `small_shop(seed)` when absent.
     """
     config = CONFIG.model_copy(update={"seed": seed})
-    data = encode(small_shop(seed))
+    data = encode(small_shop(seed) if shop is None else shop)
     fusion = small_fusion(data.catalogue, seed=seed)
     text, image = (unit_vectors(len(data.items), width, seed=seed) for width in (fusion.text_width, fusion.image_width))
     shown = Content.of(text, image, data.catalogue)
