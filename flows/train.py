@@ -9,6 +9,7 @@ from cortex_rec.config import Config, load_config
 from cortex_rec.evaluation.variants import read as read_variants
 from cortex_rec.stages import StageOutput
 from flows.artifacts import failed_gate_shown, show_promotion, show_release, show_stages
+from flows.promotion import emit_promoted
 from tasks.check import check_tables
 from tasks.embed import embed_items
 from tasks.encode import encode
@@ -75,6 +76,8 @@ def train(config_path: str = "configs/complete_journey.yaml", overrides: dict[st
     show_stages(stages)
     show_release(made)
     show_promotion(decision)
+    if decision.moved:
+        emit_promoted(made.id, name=made.manifest.name)
     return made.id
 
 

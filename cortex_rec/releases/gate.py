@@ -81,7 +81,7 @@ def carry_out(root: Path | str, decision: Decision, production: Pointer | None, 
     Decision
         Not to promote, when somebody else moved production meanwhile: what was judged is not there any more.
     """
-    if not decision.promoted or decision.challenger == decision.champion:
+    if not decision.moved:
         return decision
     try:
         channels.move(root, PRODUCTION, decision.challenger, by=BY, why=decision.why, at=at, expected=production)

@@ -142,6 +142,11 @@ class Decision:
     why: str
     guards: tuple[Guard, ...] = ()
 
+    @property
+    def moved(self) -> bool:
+        """Whether production was another release before."""
+        return self.promoted and self.challenger != self.champion
+
     def told(self) -> str:
         """What became of it, and the way out where it was kept, in two sentences."""
         if self.promoted:
