@@ -124,10 +124,7 @@ class Current:
         loaded = Loaded(
             release, plain, Fusion.load(release.path / "fusion"), plain, _titles(plain), explorer.render(release, plain.data), ()
         )
-        loaded = self._with_beside(loaded)
-        # The first requests find everything warm.
-        loaded.recommender.recommend([Request(loaded.recommender.data.users.external([0])[0]), Request()])
-        return loaded
+        return _warm(self._with_beside(loaded))
 
     def _with_beside(self, loaded: Loaded) -> Loaded:
         # Looked at before it is read: what changes meanwhile is found at the next look.
@@ -142,15 +139,17 @@ class Current:
         """Compile the trees of what was loaded at the start; the same bits from then on, only sooner."""
         plain = _quick(self.loaded.plain, self._settings.cache)
         with self._changing:
-            self.loaded = self._with_beside(replace(self.loaded, plain=plain))
+            self.loaded = _warm(self._with_beside(replace(self.loaded, plain=plain)))
         _settle()
 
     def _watch(self) -> None:
-        self._quicken()
         told: Exception | None = None
-        pause = threading.Event()
-        while not pause.wait(self._settings.watch_seconds):
+        quick, pause = False, threading.Event()
+        while not pause.wait(self._settings.watch_seconds if quick else 0.1):
             try:
+                if not quick:
+                    self._quicken()
+                    quick = True
                 self.refresh()
             except StoreUnavailable as error:
                 # Each try may fail in words of its own.
@@ -170,6 +169,12 @@ class Current:
 
 def _beside(state: Path) -> tuple[Any, ...]:
     return added.version(state), forgotten.version(state)
+
+
+def _warm(loaded: Loaded) -> Loaded:
+    """The same, after answers that no shopper waits for: the first requests find everything computed that is computed once."""
+    loaded.recommender.recommend([Request(loaded.recommender.data.users.external([0])[0]), Request()])
+    return loaded
 
 
 def _titles(recommender: Recommender) -> Titles:
