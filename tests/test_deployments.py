@@ -4,12 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import yaml
+from command_line import TINY
 from prefect_server import ROOT, Dashboard, dashboard, wait_for
 from test_flow import SLICE
 
 from cortex_rec.releases import store
+from cortex_rec.starting_config import starting_config
+from cortex_rec.testing.shop import small_shop
 
 pytestmark = pytest.mark.slow
 
@@ -20,11 +24,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
         yield started
 
 
-def run_nightly(running: Dashboard, folder: Path, **changed: Any) -> tuple[int, dict[str, Any]]:
-    """Run the deployment on a small slice; give the exit code of `--watch` and the run."""
-    config = SLICE | {"workspace": str(folder / "work"), "releases": str(folder / "releases")} | changed
-    (folder / "slice.yaml").write_text(yaml.safe_dump(config))
-    named = ["--flow-run-name", folder.name, "--param", f"config_path={folder}/slice.yaml"]
+def run_nightly(running: Dashboard, folder: Path, config: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Run the deployment on a configuration; give the exit code of `--watch` and the run."""
+    places = {"workspace": str(folder / "work"), "releases": str(folder / "releases")}
+    (folder / "run.yaml").write_text(yaml.safe_dump(config | places))
+    named = ["--flow-run-name", folder.name, "--param", f"config_path={folder}/run.yaml"]
     done = running.prefect("deployment", "run", "train/nightly", *named, "--watch")
     (run,) = running.ask("flow_runs/filter", flow_runs={"name": {"any_": [folder.name]}})
     return done.returncode, run
@@ -36,7 +40,7 @@ def artifacts(running: Dashboard, run: dict[str, Any], key: str) -> list[dict[st
 
 
 def test_the_nightly_run_of_a_small_slice_completes_with_a_verified_release(running: Dashboard, tmp_path: Path) -> None:
-    code, run = run_nightly(running, tmp_path)
+    code, run = run_nightly(running, tmp_path, SLICE)
     assert (code, run["state_name"]) == (0, "Completed"), running.log.read_text()[-3000:]
     (made,) = store.release_ids(tmp_path / "releases")
     store.open_release(tmp_path / "releases", made, check=True)
@@ -45,13 +49,16 @@ def test_the_nightly_run_of_a_small_slice_completes_with_a_verified_release(runn
 
 
 def test_a_run_that_a_data_gate_ends_is_failed_and_leaves_the_table_of_broken_rules(running: Dashboard, tmp_path: Path) -> None:
-    code, run = run_nightly(running, tmp_path, quality={"max_bad_rows": 0.0})
+    orders = small_shop().interactions.select(customer="user_id", sku="item_id", time="timestamp").unique(maintain_order=True)
+    every_third = pl.int_range(pl.len()) % 3 == 0
+    orders.with_columns(customer=pl.when(~every_third).then("customer")).write_csv(tmp_path / "orders.csv")
+    code, run = run_nightly(running, tmp_path, yaml.safe_load(starting_config(tmp_path / "orders.csv")) | TINY)
     assert (code, run["state_name"]) == (1, "Failed"), running.log.read_text()[-3000:]
     assert "GateFailed" in run["state"]["message"]
     (shown,) = artifacts(running, run, "gates")
     broken = [row for row in yaml.safe_load(shown["data"]) if not row["passed"]]
-    assert {row["table"] for row in broken} == {"interactions"}
-    assert sum(row["bad"] for row in broken) > 0
+    assert [(row["table"], row["rule"]) for row in broken] == [("interactions", "user is given")]
+    assert broken[0]["bad"] == (orders.height + 2) // 3
     assert store.release_ids(tmp_path / "releases") == []
 
 
