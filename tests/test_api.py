@@ -255,7 +255,7 @@ def test_releases_change_under_load_without_a_failed_or_a_mixed_answer(release: 
     second = small_release(releases, seed=1)
     expected = {each.id: Recommender.load(each.path).recommend([Request("h001", n=5)])[0] for each in (release, second)}
     assert len({slate.items[0].score for slate in expected.values()}) == 2
-    with serving(releases, tmp_path) as served:
+    with serving(releases, tmp_path, CORTEX_REC_WAIT_SECONDS="4") as served:
         stop, seen = threading.Event(), set()
 
         def ask() -> None:

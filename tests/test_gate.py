@@ -177,7 +177,7 @@ def rewound(nights: Nights, released: Recommender, tonight: Encoded) -> Recommen
 
 
 def lists(recommender: Recommender) -> tuple[list[int], list[float]]:
-    (ranked,) = answers(recommender, np.arange(60, dtype=np.int32))
+    (ranked,) = answers(recommender, np.arange(60, dtype=np.int32), recommender.snapshot.as_of)
     return ranked.lists.item.tolist(), ranked.scores.tolist()
 
 

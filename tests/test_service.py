@@ -258,7 +258,7 @@ def test_a_damaged_release_is_refused_before_the_port_opens(tmp_path: Path) -> N
 
 def test_without_a_release_the_service_says_how_to_make_one(tmp_path: Path) -> None:
     said = refused(tmp_path / "releases", tmp_path)
-    assert "no release yet. `cortex-rec train configs/complete_journey.yaml` makes one." in said
+    assert "There is no release yet; `cortex-rec train configs/complete_journey.yaml` makes one." in said
     assert "Traceback" not in said
 
 

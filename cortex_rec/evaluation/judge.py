@@ -39,7 +39,7 @@ def judge(recommender: Recommender, window: Window) -> Judged:
     users, bought = truth(data.histories, window)
     before = data.histories.before(start)
     history = before.take(users)
-    parts = answers(recommender, users)
+    parts = answers(recommender, users, start)
     owned = distinct(history)
     names = recommender.snapshot.union.names
     found_by = np.concatenate([part.found_by for part in parts])
@@ -67,15 +67,17 @@ def judge(recommender: Recommender, window: Window) -> Judged:
     )
 
 
-def answers(recommender: Recommender, users: I32) -> list[Ranked]:
-    """Everything that users would be answered at the moment of the snapshot, best first, block after block.
+def answers(recommender: Recommender, users: I32, as_of: int) -> list[Ranked]:
+    """Everything that users would be answered at a moment, best first, block after block.
 
     Parameters
     ----------
     users
         (n,) int32 rows of the user id map.
+    as_of
+        Seconds since 1970; the snapshot should be of that moment.
     """
-    data, as_of = recommender.data, recommender.snapshot.as_of
+    data = recommender.data
     before = data.histories.before(as_of)
     blocks = (users[at : at + BLOCK] for at in range(0, len(users), BLOCK))
     return [recommender.rank(ask(before, block, as_of, len(data.items))) for block in blocks]

@@ -82,7 +82,7 @@ def performance(recommender: Recommender, asked: Questions, milliseconds: F64, s
     milliseconds, size
         See `Performance`.
     """
-    parts = answers(recommender, recommender.data.users.rows(asked.users))
+    parts = answers(recommender, recommender.data.users.rows(asked.users), recommender.snapshot.as_of)
     lists = Ragged.joined([part.lists for part in parts]) if parts else Ragged.of([])
     ranked = _in_rows(lists, asked.items.rows(recommender.data.items.ids))
     new = slices.by_novelty(ranked, asked.bought, asked.bought_before)["new_items"]
