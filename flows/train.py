@@ -8,6 +8,7 @@ from prefect import flow
 from cortex_rec.config import Config, load_config
 from cortex_rec.evaluation.variants import read as read_variants
 from cortex_rec.stages import StageOutput
+from flows.alarm import tell, tell_failure
 from flows.artifacts import failed_gate_shown, show_promotion, show_release, show_stages
 from flows.promotion import emit_promoted
 from tasks.check import check_tables
@@ -50,7 +51,7 @@ class Seen(NamedTuple):
     stages: list[StageOutput]
 
 
-@flow(name="train", persist_result=False)
+@flow(name="train", persist_result=False, on_failure=[tell_failure], on_crashed=[tell_failure])
 def train(config_path: str = "configs/complete_journey.yaml", overrides: dict[str, Any] | None = None) -> str:
     """Train, gate, evaluate, release, and promote what is not worse than production.
 
@@ -78,6 +79,8 @@ def train(config_path: str = "configs/complete_journey.yaml", overrides: dict[st
     show_promotion(decision)
     if decision.moved:
         emit_promoted(made.id, name=made.manifest.name)
+    if not decision.promoted:
+        tell(decision.told(), flow="train")
     return made.id
 
 

@@ -1,9 +1,10 @@
-"""What several modules use: the small shop's release, the window that it was judged on, and a server of S3."""
+"""What several modules use: the small shop's release, the window that it was judged on, a server of S3, and a webhook."""
 
 import pytest
 from killed import killer as killer
 from s3 import s3 as s3
 from s3 import server as server
+from webhook import hook as hook
 
 from cortex_rec import splits
 from cortex_rec.recommender import Recommender

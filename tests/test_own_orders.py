@@ -12,6 +12,7 @@ import pytest
 import yaml
 from command_line import TINY, cortex_rec
 from s3 import Server
+from webhook import Hook
 
 from cortex_rec.ranking import training
 from cortex_rec.ranking.training import TrainingLists
@@ -103,7 +104,10 @@ def test_a_run_says_nothing_but_one_line_a_stage_and_its_notes(trained: tuple[Pa
     assert len(notes) == 1
 
 
-def test_a_run_that_a_gate_ends_leaves_the_gates_findings_at_the_dashboard(tmp_path: Path) -> None:
+def test_a_run_that_a_gate_ends_leaves_the_gates_findings_at_the_dashboard_and_tells_the_webhook(
+    tmp_path: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORTEX_REC_WEBHOOK", hook.address)
     orders = small_shop().interactions.select(customer="user_id", sku="item_id", time="timestamp", qty=-pl.col("quantity"))
     orders.write_csv(tmp_path / "orders.csv")
     assert cortex_rec("init", "orders.csv", "--output", "shop.yaml", folder=tmp_path).returncode == 0
@@ -115,6 +119,10 @@ def test_a_run_that_a_gate_ends_leaves_the_gates_findings_at_the_dashboard(tmp_p
     told = {rule["rule"]: (rule["passed"], rule["bad"]) for rule in json.loads(json.loads(data))}
     assert told["quantity is above 0"] == (False, orders.height)
     assert sum(passed for passed, _ in told.values()) > 3, "the rules that held are told too"
+    (message,) = hook.told
+    assert message["flow"] == "train"
+    assert message["text"].startswith("train failed: ")
+    assert "GateFailed: interactions" in message["text"]
 
 
 def test_the_same_run_publishes_the_same_release_straight_into_a_bucket(trained: tuple[Path, str], s3: Server) -> None:
