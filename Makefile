@@ -37,7 +37,7 @@ test: $(READY) | system-libraries test-programs ## lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@echo "Tests: about 10 minutes on 2 cores."
+	@echo "Tests: 15 to 20 minutes on 2 cores."
 	$(BIN)/python -m pytest -m "not slow"
 
 test-all: test | image-programs ## make test, then what builds and runs an image, pushes it, and runs deployments

@@ -4,7 +4,10 @@ import re
 import socket
 from pathlib import Path
 
+import pytest
 from prefect_server import dashboard, wait_for
+
+pytestmark = pytest.mark.slow
 
 
 def test_every_deployment_is_there_the_nightly_one_scheduled_and_ctrl_c_ends_everything(tmp_path: Path) -> None:

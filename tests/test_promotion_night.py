@@ -16,6 +16,9 @@ from cortex_rec.releases import channels
 from cortex_rec.releases.channels import CANDIDATE, PRODUCTION
 from cortex_rec.testing.shop import OPENING, small_shop
 
+#: Whole runs, one after the other; what the gate decides is tried in tests/test_gate.py, without a run.
+pytestmark = pytest.mark.slow
+
 #: Sixty people tell little, and what they buy has a rhythm: in the last week it is less than in the one before.
 WIDE = {"ndcg": 0.2, "new_items": 9, "light_users": 0.4, "coverage": 0.3, "latency": 9, "window": 0.5}
 ORDERS = small_shop().interactions.select(customer="user_id", sku="item_id", time="timestamp").unique(maintain_order=True)
