@@ -112,7 +112,7 @@ class Current:
         with self._changing:
             before, self.loaded, self._refused = self.loaded.release.id, loaded, None
         self.swaps["swapped"] += 1
-        _settle()
+        settle()
         _LOG.info("Serving release %s in place of %s", loaded.release.id, before)
 
     def _open(self) -> Release:
@@ -140,7 +140,7 @@ class Current:
         plain = _quick(self.loaded.plain, self._settings.cache)
         with self._changing:
             self.loaded = _warm(self._with_beside(replace(self.loaded, plain=plain)))
-        _settle()
+        settle()
 
     def _watch(self) -> None:
         told: Exception | None = None
@@ -194,7 +194,7 @@ def _quick(recommender: Recommender, cache: Path) -> Recommender:
         return recommender
 
 
-def _settle() -> None:
+def settle() -> None:
     """What is loaded stays: without this, full collections walk it about once a second and stall whoever asks just then."""
     gc.unfreeze()
     gc.collect()

@@ -1,7 +1,6 @@
 """The BentoML service: check the release before a port is opened, load it beside the running server, hand over to the API."""
 
 import contextlib
-import gc
 import logging
 import os
 from typing import Final
@@ -28,7 +27,7 @@ def load_app() -> ASGIApp:
     """Load the release and build the API; the first requests find everything warm."""
     # Imported here so that the process which only supervises starts without them.
     from bentos.api import make_app
-    from bentos.current import Current
+    from bentos.current import Current, settle
     from bentos.desk import Desk
     from bentos.encoder import Encoder
     from bentos.kernel import Kernel
@@ -45,9 +44,7 @@ def load_app() -> ASGIApp:
     current = Current(settings, happened)
     current.watch()
     log_requests()
-    # What is loaded stays: without this, full collections walk it about once a second and stall whoever asks just then.
-    gc.collect()
-    gc.freeze()
+    settle()
     log.info("Serving release %s", current.loaded.release.id)
     metrics, traces = Metrics(), None
     if traced(os.environ):

@@ -200,3 +200,24 @@ def _disk_error(folder: Path, error: BaseException) -> ArtifactError:
     return ArtifactError(
         f"{folder}: cannot be written ({error}; {free:,.0f} MiB free there). {way_out}, then run again: finished stages are kept."
     )
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in here with the same folder, which is made when absent; the kernel lets go for one that dies.
+
+    Raises
+    ------
+    ArtifactError
+        If the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ArtifactError(f"{folder}: cannot be written ({error}). Make it writable.") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

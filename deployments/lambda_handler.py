@@ -4,7 +4,6 @@ Lambda loads this file before the first request and keeps it for those that foll
 the sentence that names it, and nothing is answered.
 """
 
-import gc
 import logging
 import os
 import tempfile
@@ -17,7 +16,7 @@ from mangum import Mangum
 
 from bentos.answered import Answered
 from bentos.api import make_app
-from bentos.current import Current
+from bentos.current import Current, settle
 from bentos.desk import Desk
 from bentos.encoder import Encoder
 from bentos.guard import keys_of, log_requests
@@ -57,8 +56,7 @@ def make_handler(environment: Mapping[str, str]) -> Mangum:
     log_requests()
     # It would write every path, and with them the ids of users.
     logging.getLogger("mangum.http").setLevel(logging.WARNING)
-    gc.collect()
-    gc.freeze()
+    settle()
     return Mangum(make_app(desk, keys, table), lifespan="off")  # type: ignore[arg-type]  # it asks for coroutines, Starlette for awaitables
 
 

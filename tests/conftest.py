@@ -2,6 +2,7 @@
 
 import pytest
 from killed import killer as killer
+from s3 import place as place
 from s3 import s3 as s3
 from s3 import server as server
 from webhook import hook as hook

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import uuid4
 
 import boto3
@@ -67,3 +68,12 @@ def s3(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("CORTEX_REC_CACHE", str(tmp_path_factory.mktemp("cache")))
     return server
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A place of releases of each kind."""
+    if request.param == "folder":
+        return str(tmp_path / "releases")
+    running: Server = request.getfixturevalue("s3")
+    return f"s3://{running.bucket()}/releases"

@@ -5,11 +5,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from killed import Killer
-from s3 import Server
 from test_releases import publish
 
 from cortex_rec.errors import ArtifactError, ConfigError, PromotionConflict, ReleaseNotFound
@@ -18,14 +16,6 @@ from cortex_rec.releases.channels import CANDIDATE, PRODUCTION, Pointer
 from cortex_rec.releases.places import storage_of
 
 NOON = datetime(2026, 1, 8, 12, tzinfo=UTC)
-
-
-@pytest.fixture(params=["folder", "bucket"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "folder":
-        return str(tmp_path / "releases")
-    server: Server = request.getfixturevalue("s3")
-    return f"s3://{server.bucket()}/releases"
 
 
 def three(place: str) -> list[str]:

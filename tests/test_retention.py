@@ -19,14 +19,6 @@ from cortex_rec.releases.places import storage_of
 NOON = datetime(2026, 1, 8, 12, tzinfo=UTC)
 
 
-@pytest.fixture(params=["folder", "bucket"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "folder":
-        return str(tmp_path / "releases")
-    server: Server = request.getfixturevalue("s3")
-    return f"s3://{server.bucket()}/releases"
-
-
 def nights(place: str, count: int) -> list[str]:
     """One release a night, the oldest first."""
     made = []

@@ -1,9 +1,5 @@
 """Items that were added since the releases were made, kept beside them: a release itself never changes."""
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +11,7 @@ from cortex_rec.arrays import F32
 from cortex_rec.config import Embeddings
 from cortex_rec.encoding import check_new
 from cortex_rec.errors import ArtifactError, UnknownItem
-from cortex_rec.folders import replace_file
+from cortex_rec.folders import alone, replace_file
 from cortex_rec.ids import IdMap
 
 #: The folder, beside the releases.
@@ -91,7 +87,7 @@ def add(root: Path, items: pl.DataFrame) -> None:
     ArtifactError
         If the table is damaged or cannot be written; then it is as it was.
     """
-    with _alone(root):
+    with alone(root / ADDED):
         before = read(root)
         check_new(items, IdMap(before[columns.ITEM]))
         _write(root, pl.concat([before, items], how="diagonal"))
@@ -112,7 +108,7 @@ def put(root: Path, items: pl.DataFrame) -> None:
     ArtifactError
         If the table is damaged or cannot be written; then it is as it was.
     """
-    with _alone(root):
+    with alone(root / ADDED):
         others = read(root).filter(~pl.col(columns.ITEM).is_in(items[columns.ITEM].implode()))
         check_new(items, IdMap(others[columns.ITEM]))
         _write(root, pl.concat([others, items], how="diagonal"))
@@ -126,7 +122,7 @@ def remove(root: Path, item: str) -> None:
     UnknownItem
         If it was not added, or was removed already.
     """
-    with _alone(root):
+    with alone(root / ADDED):
         before = read(root)
         if item not in before[columns.ITEM]:
             raise UnknownItem(f"item {item!r} was not added to {root}. `cortex-rec items list` shows what was.")
@@ -150,19 +146,3 @@ def vectors(items: pl.DataFrame, column: str, width: int) -> F32:
 def _write(root: Path, table: pl.DataFrame) -> None:
     with replace_file(root / ADDED / _TABLE) as path:
         table.write_parquet(path, statistics=False)
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Wait until no other process changes the table; the kernel drops the lock of one that dies."""
-    folder = root / ADDED
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise ArtifactError(f"{folder}: cannot be written ({error}). Make it writable.") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)

@@ -1,20 +1,13 @@
 """A local folder as a `Storage`."""
 
-import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from cortex_rec.errors import ArtifactError
-from cortex_rec.folders import replace_file
+from cortex_rec.folders import alone, replace_file
 from cortex_rec.releases.storage import Versioned
-
-#: Whoever changes a small file holds it; the kernel drops the lock of a process that dies.
-_LOCK: Final = ".lock"
 
 
 class LocalFolder:
@@ -42,7 +35,7 @@ class LocalFolder:
         return Versioned(content, _tag(content))
 
     def write(self, name: str, content: bytes, *, expected: str | None) -> bool:
-        with self._alone():
+        with alone(self._root):
             found = self.read(name)
             if (None if found is None else found.tag) != expected:
                 return False
@@ -85,19 +78,6 @@ class LocalFolder:
             if path.exists():
                 raise ArtifactError(f"{path}: cannot be removed ({error}). Make its folder writable.") from error
             # A folder that holds something else stays.
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        try:
-            self._root.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self._root / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise ArtifactError(f"{self._root}: cannot be written ({error}). Make it writable.") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
 
 
 def _tag(content: bytes) -> str:
