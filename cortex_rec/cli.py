@@ -119,6 +119,29 @@ def recommend(
         Console(stderr=True, soft_wrap=True).print(f"[yellow]{slate.fallback}[/]")
 
 
+@app.command(epilog="Examples:  cortex-rec score --n 20 --output lists    cortex-rec score --users newsletter.csv --explain")
+def score(
+    output: Annotated[str, typer.Option("--output", "-o", help="The folder that gets one of the release's id.")] = "lists",
+    n: Annotated[int, typer.Option("--n", min=1, max=1000, help="How many items a user.")] = 20,
+    users: Annotated[Path | None, typer.Option(help="CSV or Parquet with a column user_id, or .txt; everybody when absent.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Give each item's reasons, too.")] = False,
+    processes: Annotated[int, typer.Option(min=1, help="How many cores; each process holds the release.")] = 2,
+    release: ReleaseId = PRODUCTION,
+    releases: ReleasesPlace = DEFAULT_RELEASES,
+    as_json: AsJson = False,
+) -> None:
+    """Make the lists of all users as Parquet files. A stopped run goes on where it was."""
+    from flows.run import run_score_batch
+
+    named = None if users is None else str(users)
+    told = run_score_batch(releases=releases, release=release, output=output, n=n, users=named, explain=explain, processes=processes)
+    if as_json:
+        print_json(told)
+    else:
+        rate = f"{told['users_per_second']:g} users a second, {told['peak_rss_mb']:,} MiB a process"
+        Console(soft_wrap=True, highlight=False).print(f"{told['users']:,} lists in {told['folder']}: {rate}.", markup=False)
+
+
 @app.command(epilog="Example:  cortex-rec report --json | jq '.metrics[\"ndcg@10\"]'")
 def report(release: ReleaseId = PRODUCTION, releases: ReleasesPlace = DEFAULT_RELEASES, as_json: AsJson = False) -> None:
     """Show a release's evaluation."""

@@ -49,6 +49,16 @@ def run_package(workspace: str = ".cortex", **parameters: Any) -> dict[str, str 
     return told
 
 
+def run_score_batch(workspace: str = ".cortex", **parameters: Any) -> dict[str, Any]:
+    """Make lists for many users; see `flows.score_batch.score_batch`. Raises like it."""
+    end_orphans(Path(workspace))
+    prepare(Path(workspace))
+    from flows.score_batch import score_batch
+
+    told: dict[str, Any] = score_batch(workspace=workspace, **parameters)
+    return told
+
+
 def _prepare(config_path: str, overrides: dict[str, Any]) -> None:
     config = load_config(config_path, **overrides)  # a wrong key is told at once, not after the server's start
     end_orphans(Path(config.workspace))

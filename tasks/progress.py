@@ -27,6 +27,7 @@ _DOES: Final = {
     "release": "write and verify the release",
     "promote": "judge it against what is in production",
     "choose": "verify the release that goes inside",
+    "score": "lists for users, part by part,",
     "packages": "the service's wheels, pinned and hashed",
     "bento": "code and release, packed by BentoML",
     "image": "build it and list what is in it",
