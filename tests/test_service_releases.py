@@ -14,6 +14,7 @@ import pytest
 from s3 import Server
 from serving import Served, serving
 
+from cortex_rec.errors import StoreUnavailable
 from cortex_rec.releases import channels, store
 from cortex_rec.releases.manifest import Contents
 from cortex_rec.releases.places import state_of
@@ -136,3 +137,25 @@ def test_a_service_follows_a_bucket_goes_on_while_it_is_away_and_starts_anew_wit
         assert served.client.get("/api/users/h002").json()["known"] is False
         assert f"Release {second} is taken from what was fetched before" in served.log.read_text()
         assert "Traceback" not in served.log.read_text()
+
+
+@pytest.mark.slow
+def test_a_bucket_that_is_away_for_a_minute_costs_no_answer_and_leaves_one_valid_production(
+    s3: Server, laptop: Path, tmp_path: Path
+) -> None:
+    place = stocked(f"s3://{s3.bucket()}/releases", laptop)
+    first, second = store.release_ids(place)
+    promote(place, first)
+    with served_from(place, tmp_path / "service") as served:
+        with s3.away(), shoppers(served) as answered:
+            begun, refused = monotonic(), 0
+            while monotonic() - begun < 60:
+                with pytest.raises(StoreUnavailable):
+                    promote(place, second)
+                refused += 1
+            assert answered() > 100
+        assert refused > 0
+        assert store.verify(place).id == first
+        promote(place, second)
+        logging.info("%.1f s until the bucket's new release was served", until(answers_from(served, second)))
+        assert served.log.read_text().count("stays until the store answers again") == 1
