@@ -142,7 +142,7 @@ def test_holms_values_are_those_of_the_definition(p: list[float]) -> None:
     assert rejected == expected
 
 
-def logged(seed: int, *, answers: int = 1_500, explored: float = 0.7) -> Logged:
+def logged(seed: int, *, answers: int = 2_000, explored: float = 0.7) -> Logged:
     """Answers of one place: the served policy shows item 0 and, with some chance, one of three others; the target shows item 1."""
     rng = np.random.default_rng(seed)
     person = rng.integers(0, 300, answers)
@@ -166,7 +166,7 @@ def test_off_policy_intervals_hold_the_truth_where_overlap_is_good() -> None:
     assert widths[1] < widths[0]
     assert widths[2] < widths[0]
     assert all(each.warnings == () for each in found)
-    assert found[0].effective == pytest.approx(1_500 * 0.7 / 3, rel=0.15)
+    assert found[0].effective == pytest.approx(2_000 * 0.7 / 3, rel=0.15)
 
 
 def test_poor_overlap_is_warned_of_and_so_is_what_was_never_shown() -> None:
@@ -174,7 +174,7 @@ def test_poor_overlap_is_warned_of_and_so_is_what_was_never_shown() -> None:
     assert "tell as much as" in few.warnings[0]
     given = logged(1)
     # Half of what the target shows is an item that the served policy never shows.
-    unseen = replace(given, target=given.target * (np.arange(1_500) % 2)[:, None])
+    unseen = replace(given, target=given.target * (np.arange(2_000) % 2)[:, None])
     told = estimate(unseen).warnings[0]
     assert "of what the other policy shows could never have been shown" in told
     assert 40 <= int(told.partition("%")[0]) <= 60
