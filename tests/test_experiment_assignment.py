@@ -48,6 +48,8 @@ def test_more_traffic_moves_nobody_to_another_arm() -> None:
     taking_part = [(one, other) for one, other in zip(before, after, strict=True) if one is not None]
     assert binomtest(len(taking_part), len(USERS), 0.1).pvalue > 0.001
     assert all(one == other for one, other in taking_part)
+    # Who takes part tells nothing of the arm.
+    assert binomtest(sum(one == "A" for one, _ in taking_part), len(taking_part), 0.5).pvalue > 0.001
     assert binomtest(sum(label is not None for label in after), len(USERS), 0.6).pvalue > 0.001
     assert Experiment.model_validate(WHOLE).label_of(None) is None
     assert Experiment.model_validate(WHOLE).label_of("") is None
