@@ -15,6 +15,7 @@ def plan_table(plan: Plan, metric: str, effect: float, wanted: float) -> Table:
     needed = plan.needed(wanted)
     enough = "No length here is enough" if needed is None else f"It takes {needed} days"
     table = Table(
+        min_width=78,
         title=f"{effect:.1%} more {metric}; a person and day brings {plan.rate:.4g} now",
         caption=f"{enough} for a power of {wanted:.0%}, looked at every day. CUPED spares {plan.reduction:.0%} of the people.",
         title_justify="left",
@@ -31,6 +32,7 @@ def plan_table(plan: Plan, metric: str, effect: float, wanted: float) -> Table:
 def comparison_table(result: Mapping[str, Any], compared: Mapping[str, Any]) -> Table:
     """One row a metric; the one that decides is bold."""
     table = Table(
+        min_width=78,
         title=f"{compared['arm']} beside {result['control']}, day {result['days']} of {result['planned_days']}",
         title_justify="left",
     )
@@ -49,6 +51,7 @@ def comparison_table(result: Mapping[str, Any], compared: Mapping[str, Any]) -> 
 def values_table(found: OffPolicy, release: str, arm: str, served: float, answers: int) -> Table:
     """One row an estimate, beside what the served answers have brought."""
     table = Table(
+        min_width=78,
         title=f"What an answer of {release} would bring",
         caption=f"{answers:,} answers of {arm} bring {served:.4f} each; they tell as much as {found.effective:,.0f} of the release's own.",
         title_justify="left",
