@@ -24,11 +24,21 @@ class Item(Answered):
     reasons: tuple[str, ...]
 
 
+class Assigned(Answered):
+    """The running experiment that an answer is part of."""
+
+    name: str
+    arm: Annotated[str, Field(description="The arm that answered; `interleaved` when two have drafted the items in turns.")]
+
+
 class Answer(Answered):
     """Items, best first."""
 
     items: tuple[Item, ...]
-    release: Annotated[str, Field(description="The release that all of this comes from.")]
+    release: Annotated[
+        str, Field(description="The release that all of this comes from; two, with `+` between them, when both have drafted the items.")
+    ]
+    experiment: Annotated[Assigned | None, Field(description="What the user takes part in; null when in nothing.")] = None
     impression_id: Annotated[str, Field(description="Unique for each answer: send it with the feedback on these items.")]
     took_ms: float
     fallback: Annotated[str | None, Field(description="Why the items are not personal; null when they are.")]
@@ -43,6 +53,13 @@ class Answers(Answered):
     """One answer for each request, in their order."""
 
     answers: tuple[Answer, ...]
+
+
+def assigned(answered: Answered) -> dict[str, str]:
+    """What the log tells of the experiment that an answer, or answers, are part of: nothing when of none."""
+    answers = answered.answers if isinstance(answered, Answers) else [answered] if isinstance(answered, Answer) else []
+    parts = [answer.experiment for answer in answers if answer.experiment is not None]
+    return {"experiment": parts[0].name, "arm": ",".join(sorted({part.arm for part in parts}))} if parts else {}
 
 
 class ItemFacts(Answered):

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from bentos import explorer, openapi
-from bentos.answered import Json
+from bentos.answered import Json, assigned
 from bentos.desk import Desk
 from bentos.guard import Guard, Key, allowed
 from bentos.problems import Problem, Refused
@@ -114,7 +114,9 @@ def _route(operation: Operation, desk: Desk, keys: tuple[Key, ...]) -> Route:
             asked = operation.asked.from_body(await _body(http, LARGEST_ITEM if operation.method == "PUT" else LARGEST_BODY), path)
         else:
             asked = operation.asked.from_url(path, http.query_params.multi_items())
-        return Json(await operation.call(desk, asked))
+        answered = await operation.call(desk, asked)
+        http.scope["assigned"] = assigned(answered)
+        return Json(answered)
 
     # `:path` for ids that hold a slash.
     return Route(operation.template.replace("_id}", "_id:path}"), answer, methods=[operation.method])

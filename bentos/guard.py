@@ -146,6 +146,7 @@ class Guard:
                 told = {"request_id": number, "method": scope["method"], "route": path, "status": status, "ms": round(1_000 * seconds, 2)}
                 if key is not None:
                     told["key"] = key.name
+                told |= scope.get("assigned", {})
                 if span is not None:
                     told["trace_id"] = f"{span.get_span_context().trace_id:032x}"
                 _LOG.info(json.dumps(told))

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from cortex_rec import __version__
 from cortex_rec.events.protocol import KINDS, Event
+from cortex_rec.experiments.config import Experiment
 from cortex_rec.releases.store import Release
 from cortex_rec.requests import Request, Slate
 from cortex_rec.retrieval.union import REGISTRY
@@ -50,6 +51,20 @@ class Metrics:
         for kind in KINDS:
             self._events.labels(kind)
         self._repeated = Counter("cortex_rec_events_repeated", "Events that had been sent before.", registry=self.registry)
+        of = ("experiment", "arm")
+        self._arms = Counter("cortex_rec_arm_answers", "Answers of an experiment.", (*of, "release"), registry=self.registry)
+        self._followed = Counter(
+            "cortex_rec_arm_events",
+            "Events of who takes part in an experiment; some may have been sent before.",
+            (*of, "kind"),
+            registry=self.registry,
+        )
+        self._exposures = Gauge(
+            "cortex_rec_exposures",
+            "Answers kept in the log of exposures, and those that did not fit its queue or disk.",
+            ("result",),
+            registry=self.registry,
+        )
         self._waiting = Gauge("cortex_rec_waiting", "Questions that wait for their turn.", registry=self.registry)
         self._swaps = Gauge("cortex_rec_swaps", "Releases taken up while running, and refused.", ("result",), registry=self.registry)
         self._release = Info("cortex_rec_release", "The release that answers.", registry=self.registry)
@@ -86,11 +101,24 @@ class Metrics:
         for kind, n in Count(event.kind for event in given).items():
             self._events.labels(kind).inc(n)
 
+    def assigned(self, experiment: str, arm: str, release: str) -> None:
+        """An arm has answered."""
+        self._arms.labels(experiment, arm, release).inc()
+
+    def followed(self, experiment: Experiment, given: Sequence[Event]) -> None:
+        """Events came; those of who takes part are counted by arm."""
+        for (arm, kind), n in Count((experiment.label_of(event.user), event.kind) for event in given).items():
+            if arm is not None:
+                self._followed.labels(experiment.name, arm, kind).inc(n)
+
     def text(self, desk: "Desk") -> bytes:
         """All of it in the exposition format."""
         self._waiting.set(desk.kernel.waiting)
-        for result, n in desk.current.swaps.items():
-            self._swaps.labels(result).set(n)
+        for result in desk.current.swaps:
+            self._swaps.labels(result).set(sum(current.swaps[result] for current in desk.served))
+        if desk.exposures is not None:
+            self._exposures.labels("written").set(desk.exposures.written)
+            self._exposures.labels("dropped").set(desk.exposures.dropped)
         self._release.info(_told(desk.current.loaded.release))
         return generate_latest(self.registry)
 

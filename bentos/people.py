@@ -22,9 +22,12 @@ LINES = 100
 
 async def feedback(desk: Desk, asked: Feedback) -> Accepted:
     """Keep what happened: durable when this is answered, and counted by the next recommendation."""
-    given = [happened(event, desk.settings.zone) for event in asked.events]
+    now = desk.clock(desk.settings.zone)
+    given = [happened(event, desk.settings.zone, now) for event in asked.events]
     accepted = await asyncio.to_thread(desk.events.append, given)
     desk.metrics.events(given, accepted)
+    if desk.arms is not None:
+        desk.metrics.followed(desk.arms.experiment, given)
     return Accepted(accepted=accepted, repeated=len(given) - accepted)
 
 
@@ -79,23 +82,24 @@ async def forget(desk: Desk, asked: OneUser) -> Forgotten:
 
 def _forgotten(desk: Desk, user: str) -> int:
     erased = desk.events.forget(user)
-    if desk.current.loaded.plain.data.users.row(user) != NO_ROW:
+    if any(current.loaded.plain.data.users.row(user) != NO_ROW for current in desk.served):
         forgotten.add(desk.settings.beside, user)
-        desk.current.take_beside()
+        for current in desk.served:
+            current.take_beside()
     return erased
 
 
-def happened(event: Event, zone: ZoneInfo) -> Happened:
+def happened(event: Event, zone: ZoneInfo, now: datetime) -> Happened:
     """What was sent as what is kept."""
-    now, then = datetime.now(zone), event.time or datetime.now(zone)
-    if _on_the_clock(then, zone) > _on_the_clock(now, zone) + DAY:
+    then = event.time or now
+    if on_the_clock(then, zone) > on_the_clock(now, zone) + DAY:
         raise InvalidEvent(f"time: {then.isoformat()} is to come, and the nightly run would learn up to then. Send when it happened.")
     return Happened(
         event_id=event.event_id,
         kind=event.kind,
         user=event.user_id,
         item=event.item_id,
-        time=_on_the_clock(then, zone),
+        time=on_the_clock(then, zone),
         basket=event.basket_id or "",
         quantity=event.quantity,
         price=event.price,
@@ -103,7 +107,7 @@ def happened(event: Event, zone: ZoneInfo) -> Happened:
     )
 
 
-def _on_the_clock(moment: datetime, zone: ZoneInfo) -> int:
+def on_the_clock(moment: datetime, zone: ZoneInfo) -> int:
     """Seconds since 1970 by the shop's own wall clock, as in its purchases; a moment without a zone is told by that clock."""
     try:
         local = moment if moment.tzinfo is None else moment.astimezone(zone)

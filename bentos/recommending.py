@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from uuid import uuid4
 
-from bentos.answered import Answer, Answers, Item
+from bentos.answered import Answer, Answers, Assigned, Item
 from bentos.asked import Batch, PopularIn, RankItems, Recommend, RecommendTo, SimilarTo, Trending
 from bentos.current import Loaded
 from bentos.desk import Desk
+from bentos.showing import Shown, show
 from cortex_rec import browsing
 from cortex_rec.requests import Filters, Recommendation, Request, Rules, Slate
 
@@ -25,7 +26,7 @@ async def recommend_to(desk: Desk, asked: RecommendTo) -> Answer:
 
 
 async def recommend_batch(desk: Desk, asked: Batch) -> Answers:
-    """Several questions at once, all answered from one release; each answer is the same as alone."""
+    """Several questions at once, all answered from one release, or each from its experiment's arm; each answer is the same as alone."""
     return Answers(answers=await _recommended(desk, [_request(each) for each in asked.requests]))
 
 
@@ -51,14 +52,8 @@ async def trending(desk: Desk, asked: Trending) -> Answer:
 
 
 async def _recommended(desk: Desk, requests: Sequence[Request]) -> tuple[Answer, ...]:
-    start, loaded = perf_counter(), desk.current.loaded
-    computed = await desk.kernel.recommend(loaded.recommender, requests)
-    for request, slate in zip(requests, computed.slates, strict=True):
-        desk.metrics.answered(request, slate)
-    if desk.traces is not None:
-        desk.traces.released(loaded.release.id)
-        desk.traces.computed(computed)
-    return tuple(_answer(loaded, slate, start) for slate in computed.slates)
+    start = perf_counter()
+    return tuple(_answer(shown, start) for shown in await show(desk, requests))
 
 
 async def _computed(desk: Desk, call: Callable[[Loaded], Slate]) -> Answer:
@@ -66,7 +61,7 @@ async def _computed(desk: Desk, call: Callable[[Loaded], Slate]) -> Answer:
     slate: Slate = await desk.kernel.run(lambda: call(loaded))
     if desk.traces is not None:
         desk.traces.released(loaded.release.id)
-    return _answer(loaded, slate, start)
+    return _answer(Shown(slate, loaded.release.id, uuid4().hex), start)
 
 
 def _request(asked: Recommend) -> Request:
@@ -83,11 +78,13 @@ def _request(asked: Recommend) -> Request:
     )
 
 
-def _answer(loaded: Loaded, slate: Slate, start: float) -> Answer:
+def _answer(shown: Shown, start: float) -> Answer:
+    slate = shown.slate
     return Answer(
         items=tuple(map(_item, slate.items)),
-        release=loaded.release.id,
-        impression_id=uuid4().hex,
+        release=shown.release,
+        experiment=None if shown.assigned is None else Assigned(name=shown.assigned.experiment, arm=shown.assigned.arm),
+        impression_id=shown.impression,
         took_ms=round(1_000 * (perf_counter() - start), 3),
         fallback=slate.fallback,
         degraded=slate.degraded,

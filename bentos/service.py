@@ -12,7 +12,8 @@ from starlette.types import ASGIApp
 from bentos.door import Door
 from bentos.guard import keys_of, log_requests
 from bentos.settings import PREFIX, Settings, traced
-from cortex_rec.errors import CortexRecError
+from cortex_rec.errors import ConfigError, CortexRecError
+from cortex_rec.experiments.config import load_experiment
 from cortex_rec.releases import places, store
 
 log: Final = logging.getLogger("bentoml.cortex_rec")
@@ -27,12 +28,14 @@ def load_app() -> ASGIApp:
     """Load the release and build the API; the first requests find everything warm."""
     # Imported here so that the process which only supervises starts without them.
     from bentos.api import make_app
+    from bentos.arms import Arms
     from bentos.current import Current, settle
     from bentos.desk import Desk
     from bentos.encoder import Encoder
     from bentos.kernel import Kernel
     from bentos.metrics import Metrics
     from cortex_rec import events
+    from cortex_rec.events.exposures import ExposureLog
 
     settings = Settings.of(os.environ)
     keys = keys_of(settings)
@@ -44,16 +47,37 @@ def load_app() -> ASGIApp:
     current = Current(settings, happened)
     current.watch()
     log_requests()
-    settle()
     log.info("Serving release %s", current.loaded.release.id)
+    arms = None if settings.experiment is None else Arms.load(settings, current, happened)
+    exposures = None if settings.exposures is None else ExposureLog(settings.exposures)
+    settle()
     metrics, traces = Metrics(), None
     if traced(os.environ):
         from bentos.traces import Traces
 
         traces = Traces()
-    desk = Desk(settings, current, Kernel(settings, metrics), happened, Encoder(), metrics, traces)
+    desk = Desk(settings, current, Kernel(settings, metrics), happened, Encoder(), metrics, traces, arms, exposures)
     _open.callback(desk.close)
     return make_app(desk, keys)
+
+
+def _check_experiment(settings: Settings) -> None:
+    """Raises `ConfigError` when the experiment, a release of its arms or the folder of exposures cannot be used."""
+    if settings.exposures is not None:
+        try:
+            settings.exposures.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"CORTEX_REC_EXPOSURES: {settings.exposures} cannot be a folder ({error}). Set another one.") from error
+    if settings.experiment is None:
+        return
+    if settings.exposures is None:
+        raise ConfigError("CORTEX_REC_EXPOSURES: an experiment without a log of what was shown tells nothing. Set a folder for it.")
+    experiment = load_experiment(settings.experiment)
+    for arm in experiment.arms:
+        try:
+            store.open_release(settings.releases, arm.release, cache=settings.cache / "releases")
+        except CortexRecError as error:
+            raise ConfigError(f"{settings.experiment}: arm {arm.name!r} cannot be served. {error}") from error
 
 
 door = Door(load_app)
@@ -81,10 +105,14 @@ class Recommendations:
             keys_of(settings)
             traced(os.environ)
             store.open_release(settings.releases, settings.release, cache=settings.cache / "releases")
+            _check_experiment(settings)
         except CortexRecError as error:
             raise BentoMLException(str(error)) from error
         # Workers start elsewhere.
         os.environ[f"{PREFIX}RELEASES"] = places.absolute(settings.releases)
+        for name in ("experiment", "exposures"):
+            if (path := getattr(settings, name)) is not None:
+                os.environ[PREFIX + name.upper()] = str(path.absolute())
 
     def __init__(self) -> None:
         door.load()

@@ -50,6 +50,10 @@ class Settings(BaseModel):
         Of the clock that the shop's purchases are told by, such as `Europe/Berlin`: for events without a time or with an offset.
     log
         Which requests get a line in the log: `all`, or only `faults` (status 400 and above).
+    experiment
+        The file of a running experiment; none when absent.
+    exposures
+        The folder in which every answer is kept for drift, experiments and off-policy estimates; none is when absent.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,6 +73,8 @@ class Settings(BaseModel):
     events: str = ""
     time_zone: str = "UTC"
     log: Annotated[str, Field(pattern="^(all|faults)$")] = "all"
+    experiment: Path | None = None
+    exposures: Path | None = None
 
     @field_validator("time_zone")
     @classmethod

@@ -64,7 +64,8 @@ async def put_item(desk: Desk, asked: NewItem) -> Added:
     table = _table(asked, loaded.plain.data.catalogue)
     embedded = await desk.encoder.embed(table, _picture(asked), live.embeddings_of(loaded.release))
     await asyncio.to_thread(added.put, desk.settings.beside, embedded)
-    await asyncio.to_thread(desk.current.take_beside)
+    for current in desk.served:
+        await asyncio.to_thread(current.take_beside)
     now = desk.current.loaded
     if now.recommender.data.items.row(asked.item_id) == NO_ROW:
         # Another release, with other models, came while this one's worked.

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 from typing import Final, Self
 
@@ -236,7 +237,8 @@ class Recommender:
         why = self._reasons(i, items, answered) if explained else [()] * len(items)
         titles = [self.data.catalogue.titles[item] for item in items]
         chances = [None if np.isnan(chance) else float(chance) for chance in ranked.probabilities[shown]]
-        columns = (self.data.items.external(items), titles, map(float, ranked.scores[shown]), chances, why)
+        found_by = [tuple(compress(self.snapshot.union.names, flags)) for flags in ranked.found_by[shown].tolist()]
+        columns = (self.data.items.external(items), titles, map(float, ranked.scores[shown]), chances, why, found_by)
         chosen = tuple(Recommendation(*entry) for entry in zip(*columns, strict=True))
         degraded = answered.degraded(i) + ((WITHOUT_REASONS,) if request.explain and late else ())
         return Slate(chosen, self.fallback(asked, i), degraded, int(answered.found.widened[i]))

@@ -135,7 +135,8 @@ class Request:
 class Recommendation:
     """One item of an answer, with the facts that its score rests on.
 
-    `probability` is that of a purchase within one training window, for example a week; None for who has no history.
+    `probability` is that of a purchase within one training window, for example a week; None for who has no history. `retrievers` are
+    the names of those that found the item.
     """
 
     item: str
@@ -143,6 +144,7 @@ class Recommendation:
     score: float
     probability: float | None
     reasons: tuple[str, ...]
+    retrievers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

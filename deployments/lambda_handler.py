@@ -45,6 +45,9 @@ def make_handler(environment: Mapping[str, str]) -> Mangum:
     in_redis = "://" in settings.events
     if settings.events and not in_redis:
         raise ConfigError(f"CORTEX_REC_EVENTS={settings.events}: a function's disk is lost with it. Give a redis:// address, or unset it.")
+    for name in ("experiment", "exposures"):
+        if getattr(settings, name) is not None:
+            raise ConfigError(f"CORTEX_REC_{name.upper()}: a function has no disk for exposures. Experiment with the service, or unset it.")
     # Where there is no Redis the store is empty and stays so.
     happened = events.open(settings.events or Path(tempfile.mkdtemp()) / "events.sqlite")
     # Its watcher is not started: a function is frozen between two requests. A new release comes with a new function's process.

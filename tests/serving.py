@@ -8,14 +8,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import psutil
 from starlette.types import ASGIApp
 
 from bentos.api import make_app
+from bentos.arms import Arms
 from bentos.current import Current
 from bentos.desk import Desk
 from bentos.encoder import Encoder
@@ -24,6 +27,7 @@ from bentos.kernel import Kernel
 from bentos.metrics import Metrics
 from bentos.settings import Settings
 from cortex_rec import events
+from cortex_rec.events.exposures import ExposureLog
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 60
@@ -121,6 +125,13 @@ def app_of(releases: Path, folder: Path, **settings: Any) -> ASGIApp:
         **settings,
     }
     chosen = Settings(**given)
-    store = events.open(chosen.events)
-    metrics = Metrics()
-    return make_app(Desk(chosen, Current(chosen, store), Kernel(chosen, metrics), store, Encoder(), metrics), keys_of(chosen))
+    return make_app(desk_of(chosen), keys_of(chosen))
+
+
+def desk_of(settings: Settings, clock: Callable[[ZoneInfo], datetime] = datetime.now) -> Desk:
+    """All that the API answers from, in this process."""
+    store, metrics = events.open(settings.events), Metrics()
+    current = Current(settings, store)
+    arms = None if settings.experiment is None else Arms.load(settings, current, store)
+    log = None if settings.exposures is None else ExposureLog(settings.exposures)
+    return Desk(settings, current, Kernel(settings, metrics), store, Encoder(), metrics, arms=arms, exposures=log, clock=clock)

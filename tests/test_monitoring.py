@@ -153,7 +153,10 @@ def answer(client: httpx.Client, expression: str) -> list[dict[str, Any]]:
 @pytest.mark.slow
 @NEEDS_PROMETHEUS
 def test_prometheus_reads_the_running_service_and_every_panel_can_be_drawn(release: Release, tmp_path: Path) -> None:
-    with serving(release.path.parent, tmp_path) as served:
+    arms = [{"name": name, "release": "production", "share": 0.5} for name in ("one", "other")]
+    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump({"name": "trial", "salt": "s", "arms": arms}))
+    experiment = {"CORTEX_REC_EXPERIMENT": str(tmp_path / "experiment.yaml"), "CORTEX_REC_EXPOSURES": str(tmp_path / "shown")}
+    with serving(release.path.parent, tmp_path, **experiment) as served:
         target = f"{served.client.base_url.host}:{served.client.base_url.port}"
         with prometheus(target, tmp_path) as client:
             # A rate needs two looks with something counted between them; each question here takes its time, so that the loop ends.

@@ -71,7 +71,7 @@ def test_a_public_function_takes_what_it_is_documented_to_take(name: str, parame
     [
         ("cortex_rec.releases.channels.Pointer", "release former at by why serial"),
         ("cortex_rec.requests.Request", "user items store n filters rules explain trace why_not"),
-        ("cortex_rec.requests.Recommendation", "item title score probability reasons"),
+        ("cortex_rec.requests.Recommendation", "item title score probability reasons retrievers"),
         ("cortex_rec.requests.Slate", "items fallback degraded widened trace"),
         ("cortex_rec.recommender.Recommender", "data snapshot ranker exploration events"),
         ("cortex_rec.dataset.Dataset", "interactions items users promotions campaigns coupons"),

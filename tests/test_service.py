@@ -68,7 +68,7 @@ def test_many_at_once_get_what_each_gets_alone(served: Served, library: Recommen
 
 def test_an_answer_names_its_release_and_has_an_impression_of_its_own(served: Served, release: Release) -> None:
     answers = [served.client.get("/api/recommend/h001").json() for _ in range(5)]
-    assert set(answers[0]) == {"items", "release", "impression_id", "took_ms", "fallback", "degraded", "widened", "trace"}
+    assert set(answers[0]) == {"items", "release", "experiment", "impression_id", "took_ms", "fallback", "degraded", "widened", "trace"}
     assert {answer["release"] for answer in answers} == {release.id}
     assert len({answer["impression_id"] for answer in answers}) == 5
     assert all(0 < answer["took_ms"] < 10_000 for answer in answers)
