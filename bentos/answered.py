@@ -140,10 +140,11 @@ class Accepted(Answered):
 
 
 class Forgotten(Answered):
-    """How many events were erased."""
+    """How many events and records of what was shown were erased."""
 
     user_id: str
     events: int
+    exposures: int
 
 
 class Version(Answered):

@@ -12,7 +12,7 @@ from bentos.encoder import Encoder
 from bentos.kernel import Kernel
 from bentos.metrics import Metrics
 from bentos.settings import Settings
-from cortex_rec.events.exposures import ExposureLog
+from cortex_rec.events.exposure_log import ExposureLog
 from cortex_rec.events.protocol import EventStore
 
 if TYPE_CHECKING:

@@ -75,18 +75,19 @@ async def person(desk: Desk, asked: OneUser) -> Person:
 
 
 async def forget(desk: Desk, asked: OneUser) -> Forgotten:
-    """Erase the user's events and stop answering from their purchases; the next training leaves them out."""
-    erased = await asyncio.to_thread(_forgotten, desk, asked.user_id)
-    return Forgotten(user_id=asked.user_id, events=erased)
+    """Erase the user's events and what they were shown, and stop answering from their purchases; the next training leaves them out."""
+    events, exposures = await asyncio.to_thread(_forgotten, desk, asked.user_id)
+    return Forgotten(user_id=asked.user_id, events=events, exposures=exposures)
 
 
-def _forgotten(desk: Desk, user: str) -> int:
+def _forgotten(desk: Desk, user: str) -> tuple[int, int]:
+    """How many events and exposures were erased."""
     erased = desk.events.forget(user)
     if any(current.loaded.plain.data.users.row(user) != NO_ROW for current in desk.served):
         forgotten.add(desk.settings.beside, user)
         for current in desk.served:
             current.take_beside()
-    return erased
+    return erased, 0 if desk.exposures is None else desk.exposures.forget(user)
 
 
 def happened(event: Event, zone: ZoneInfo, now: datetime) -> Happened:

@@ -35,7 +35,7 @@ def load_app() -> ASGIApp:
     from bentos.kernel import Kernel
     from bentos.metrics import Metrics
     from cortex_rec import events
-    from cortex_rec.events.exposures import ExposureLog
+    from cortex_rec.events.exposure_log import ExposureLog
 
     settings = Settings.of(os.environ)
     keys = keys_of(settings)

@@ -27,7 +27,7 @@ from bentos.kernel import Kernel
 from bentos.metrics import Metrics
 from bentos.settings import Settings
 from cortex_rec import events
-from cortex_rec.events.exposures import ExposureLog
+from cortex_rec.events.exposure_log import ExposureLog
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 60

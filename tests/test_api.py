@@ -82,7 +82,7 @@ def test_a_user_is_known_by_purchases_and_forgotten_for_good(client: TestClient,
     assert known["baskets"] == len(set(own.basket.tolist()))
     client.post("/feedback", json={"events": [event(1, "purchase", "i004")]})
 
-    assert client.delete("/api/users/h001").json() == {"user_id": "h001", "events": 1}
+    assert client.delete("/api/users/h001").json() == {"user_id": "h001", "events": 1, "exposures": 0}
     gone = client.get("/api/users/h001").json()
     assert (gone["known"], gone["baskets"], gone["purchases"], gone["events"]) == (False, 0, [], [])
     assert "unknown to this release" in client.get("/api/recommend/h001").json()["fallback"]

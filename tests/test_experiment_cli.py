@@ -10,7 +10,8 @@ import yaml
 from command_line import cortex_rec
 
 from cortex_rec import events as store_of_events
-from cortex_rec.events.exposures import Exposure, ExposureLog
+from cortex_rec.events.exposure_log import ExposureLog
+from cortex_rec.events.exposures import Exposure
 from cortex_rec.events.protocol import Event
 from cortex_rec.experiments.config import Experiment, Exploration
 from cortex_rec.experiments.exploration import explore

@@ -7,9 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cortex_rec.errors import DataError
-from cortex_rec.events import exposures
-from cortex_rec.events.exposures import SCHEMA, Exposure, ExposureLog
+from cortex_rec.errors import DataError, EventsUnavailable
+from cortex_rec.events import exposure_log, exposures
+from cortex_rec.events.exposure_log import ExposureLog
+from cortex_rec.events.exposures import SCHEMA, Exposure
 
 #: 2018-01-01, 13:00 on the shop's clock.
 HOUR = 1_514_811_600
@@ -111,14 +112,14 @@ def test_a_missing_folder_and_a_strange_file_are_named(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_the_queue_is_counted_and_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, go_on, opened = threading.Event(), threading.Event(), exposures._new_file
+    begun, go_on, opened = threading.Event(), threading.Event(), exposure_log._new_file
 
     def slow(folder: Path, hour: int):  # type: ignore[no-untyped-def]
         begun.set()
         assert go_on.wait(10)
         return opened(folder, hour)
 
-    monkeypatch.setattr(exposures, "_new_file", slow)
+    monkeypatch.setattr(exposure_log, "_new_file", slow)
     log = ExposureLog(tmp_path, queue=3)
     log.append([SHOWN])
     assert begun.wait(10)
@@ -136,3 +137,46 @@ def test_a_disk_that_takes_nothing_costs_exposures_but_no_answer(tmp_path: Path,
     log.close()
     assert (log.written, log.dropped) == (0, 1)
     assert "1 exposures are not kept" in caplog.text
+
+
+def test_who_is_forgotten_is_in_no_file_and_not_in_what_waits(tmp_path: Path) -> None:
+    kept(tmp_path, [replace(SHOWN, impression=str(i), user=("208", "20", '2"08')[i % 3], time=HOUR + 1_000 * i) for i in range(9)])
+    log = ExposureLog(tmp_path)
+    log.append([replace(SHOWN, impression="new"), replace(SHOWN, impression="other", user="20")])
+    assert log.forget("208") == 4
+    assert log.forget('2"08') == 3
+    assert log.forget("208") == 0
+    log.append([replace(SHOWN, impression="back")])
+    log.close()
+    left = exposures.read(tmp_path, 0, HOUR + 100_000).select("user", "impression").rows()
+    assert sorted(left) == [
+        ("20", "1"),
+        ("20", "4"),
+        ("20", "7"),
+        ("20", "other"),
+        ("208", "back"),
+    ]
+
+
+def test_a_file_that_another_process_writes_is_not_rewritten_under_it(tmp_path: Path) -> None:
+    other, log = ExposureLog(tmp_path), ExposureLog(tmp_path)
+    other.append([SHOWN])
+    while other.written == 0:
+        threading.Event().wait(0.01)
+    with pytest.raises(EventsUnavailable, match=r"2018-01-01T13\.0\.jsonl: is written by another process"):
+        log.forget("208")
+    assert log.forget("nobody") == 0
+    other.close()
+    assert log.forget("208") == 1
+    log.close()
+
+
+def test_a_torn_line_that_names_who_is_forgotten_goes_too(tmp_path: Path) -> None:
+    kept(tmp_path, [replace(SHOWN, user="20")])
+    (file,) = tmp_path.iterdir()
+    with file.open("ab") as torn:
+        torn.write(b'{"impression":"b","time":1514811600,"user":"208","sto')
+    log = ExposureLog(tmp_path)
+    assert log.forget("208") == 1
+    log.close()
+    assert b"208" not in file.read_bytes().replace(b"2018", b"")

@@ -122,7 +122,7 @@ def test_it_answers_like_the_library_from_a_root_that_it_cannot_write(built: Bui
         podman("healthcheck", "run", container.name)
         event = {"kind": "click", "event_id": "e1", "user_id": user, "item_id": expected.items[0].item}
         assert client.post("/feedback", json={"events": [event]}).status_code == 200
-        assert client.delete(f"/api/users/{user}").json() == {"user_id": user, "events": 1}
+        assert client.delete(f"/api/users/{user}").json() == {"user_id": user, "events": 1, "exposures": 0}
         assert podman("exec", container.name, "ls", "/var/lib/cortex-rec/state").split() != []
         podman("stop", "--time", "20", container.name)
         assert container.state()["ExitCode"] == 0, "SIGTERM ended it in good order"

@@ -1,23 +1,17 @@
 """What was shown to whom: one record an answer, for drift, experiments and off-policy estimates. JSON lines, a file an hour."""
 
 import logging
-import threading
-from collections import deque
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
-from itertools import count, groupby
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import orjson
 import polars as pl
 
 from cortex_rec.errors import DataError
 
-#: Records that may wait for the disk; what comes above is not kept, since no answer waits for its own record.
-QUEUE: Final = 20_000
 SCHEMA: Final[dict[str, Any]] = {
     "impression": pl.String,
     "time": pl.Int64,
@@ -34,8 +28,9 @@ SCHEMA: Final[dict[str, Any]] = {
     "teams": pl.List(pl.String),
     "fallback": pl.String,
 }
-_HOUR: Final = 3_600
-_STAMP: Final = "%Y-%m-%dT%H"
+#: Seconds that a file holds, and how it is named by their start.
+HOUR: Final = 3_600
+STAMP: Final = "%Y-%m-%dT%H"
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -83,89 +78,6 @@ class Exposure:
     fallback: str
 
 
-class ExposureLog:
-    """A folder of exposures, to which a thread of this process writes; nobody waits for it.
-
-    Each file holds one hour of one process. What the queue cannot hold, or the disk does not take, is counted and left out.
-
-    Parameters
-    ----------
-    folder
-        Made when absent.
-    queue
-        How many exposures may wait for the disk.
-
-    Attributes
-    ----------
-    written, dropped
-        How many exposures are in the files, and how many are not because the queue was full or the disk did not take them.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be made.
-    """
-
-    def __init__(self, folder: Path, *, queue: int = QUEUE) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._queue = folder, queue
-        self._waiting: deque[Exposure] = deque()
-        self._ready, self._closed = threading.Condition(), False
-        self._hour, self._file = -1, None  # type: int, BinaryIO | None
-        self.written = self.dropped = 0
-        self._writer = threading.Thread(target=self._write, name="exposures", daemon=True)
-        self._writer.start()
-
-    def append(self, exposures: Sequence[Exposure]) -> None:
-        """Keep what was shown, soon; returns at once."""
-        with self._ready:
-            room = max(0, self._queue - len(self._waiting))
-            self._waiting.extend(exposures[:room])
-            self.dropped += len(exposures) - min(room, len(exposures))
-            self._ready.notify()
-
-    def close(self) -> None:
-        """Write what waits; nothing is kept after it."""
-        with self._ready:
-            self._closed = True
-            self._ready.notify()
-        self._writer.join()
-
-    def _write(self) -> None:
-        while True:
-            with self._ready:
-                self._ready.wait_for(lambda: self._waiting or self._closed)
-                batch, closed = list(self._waiting), self._closed
-                self._waiting.clear()
-            for hour, together in groupby(batch, key=lambda one: one.time // _HOUR):
-                self._put(hour, list(together))
-            if closed:
-                self._let_go()
-                return
-
-    def _put(self, hour: int, exposures: list[Exposure]) -> None:
-        try:
-            if self._file is None or hour != self._hour:
-                self._let_go()
-                self._hour, self._file = hour, _new_file(self._folder, hour)
-            self._file.write(b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in exposures))
-            self._file.flush()
-            self.written += len(exposures)
-        except OSError as error:
-            self.dropped += len(exposures)
-            _LOG.error("%s: %d exposures are not kept (%s). Make room, or unset CORTEX_REC_EXPOSURES.", self._folder, len(exposures), error)
-            # Part of a line may be there: the next try begins a file of its own.
-            self._let_go()
-
-    def _let_go(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            try:
-                file.close()
-            except OSError as error:
-                _LOG.error("%s: the last exposures may not be whole (%s).", self._folder, error)
-
-
 def read(folder: Path, since: int, until: int) -> pl.DataFrame:
     """All exposures with `since` <= time < `until`, by time; columns and types of `SCHEMA`, also when there is none.
 
@@ -181,7 +93,7 @@ def read(folder: Path, since: int, until: int) -> pl.DataFrame:
     parts, torn = [pl.DataFrame(schema=SCHEMA)], 0
     for file in sorted(folder.glob("*.jsonl")):
         hour = _hour_of(file)
-        if hour * _HOUR + _HOUR <= since or hour * _HOUR >= until:
+        if hour * HOUR + HOUR <= since or hour * HOUR >= until:
             continue
         whole, _, rest = file.read_bytes().rpartition(b"\n")
         torn += bool(rest)
@@ -220,24 +132,9 @@ def _damage(file: Path, text: bytes) -> DataError | None:
     return None
 
 
-def _new_file(folder: Path, hour: int) -> BinaryIO:
-    """A file that was not there before: another process, or this one before a crash, has its own."""
-    stamp = datetime.fromtimestamp(hour * _HOUR, UTC).strftime(_STAMP)
-    for path in _names(folder, stamp):
-        try:
-            return path.open("xb")
-        except FileExistsError:
-            continue
-    raise AssertionError("names do not end")
-
-
-def _names(folder: Path, stamp: str) -> Iterator[Path]:
-    return (folder / f"{stamp}.{number}.jsonl" for number in count())
-
-
 def _hour_of(file: Path) -> int:
     try:
-        moment = datetime.strptime(file.name.partition(".")[0], _STAMP).replace(tzinfo=UTC)
+        moment = datetime.strptime(file.name.partition(".")[0], STAMP).replace(tzinfo=UTC)
     except ValueError:
         raise DataError(f"{file}: is no file of exposures, such as 2018-01-01T13.0.jsonl. Move it elsewhere.", table=str(file)) from None
-    return int(moment.timestamp()) // _HOUR
+    return int(moment.timestamp()) // HOUR
