@@ -36,7 +36,7 @@ SEED: Final = 7
 TEST, VALIDATION, LABELLED = 300, 150, 5_000
 #: Examples in the prompt; chosen on the validation items.
 EXAMPLES: Final = (0, 6, 20)
-THREADS: Final = 2
+THREADS: Final = int(os.environ.get("OMP_NUM_THREADS", 2))
 #: How right answers have to be for a shop to take them.
 USABLE: Final = 0.8
 Scored = tuple[list[str], F64]  # an answer and how sure it is, of each item

@@ -29,12 +29,12 @@ from cortex_rec.evaluation.significance import intervals
 from cortex_rec.retrieval.likeness import likeness
 from cortex_rec.sources import complete_journey
 
-BASKETS, CHOSEN_ON, LENGTHS, K = 700, 300, (1, 2, 3), 20
+BASKETS, CHOSEN_ON, LENGTHS, K = 700, 100, (1, 2, 3), 20
 #: A product takes part when it was bought so often before.
 SALES: Final = 20
 MOST_TOKENS: Final = 16
-#: Shares of the sentence's vector in the sum with the mean; chosen on the validation baskets.
-SHARES: Final = (0.2, 0.4, 0.6)
+#: Of the sentence's vector in the sum with the mean; share and prompt are chosen on the validation baskets.
+SHARES: Final = (0.2, 0.4, 0.6, 1.0)
 PROMPTS: Final = {
     "purpose": (
         "What is in a shopping basket, and what the customer wants.\n\n"
@@ -82,18 +82,19 @@ def measure(cache: Path, *, seed: int, threads: int) -> list[dict[str, Any]]:
     found.add("mean, without the directions that all items share", means(apart, test) @ apart.T)
     joined = sentences.embed(["; ".join(titles[item] for item in own) for own in test.first], TextEmbedding(), cache=cache, threads=threads)
     found.add("the titles as one text", joined @ vectors.T)
+    before, tried = means(vectors, chosen_on), Found(chosen_on)
+    shares = {}
     for name in PROMPTS:
-        spoken, seconds = {}, 0.0
-        for part, sessions in {"validation": chosen_on, "test": test}.items():
-            said, seconds = speak([[titles[item] for item in own] for own in sessions.first], name, cache, threads)
-            spoken[part] = sentences.embed(said, TextEmbedding(), cache=cache, threads=threads)
-        found.add(f"the model's sentence ({name})", spoken["test"] @ vectors.T, seconds=seconds)
-        before = means(vectors, chosen_on)
-        tried = {share: Found(chosen_on).of(mixed(before, spoken["validation"], share) @ vectors.T)[0] for share in SHARES}
-        share = max(tried, key=tried.__getitem__)
-        found.add(
-            f"mean and {share:.0%} of the model's sentence ({name})", mixed(plain, spoken["test"], share) @ vectors.T, seconds=seconds
-        )
+        said, _ = speak([[titles[item] for item in own] for own in chosen_on.first], name, cache, threads)
+        spoken = sentences.embed(said, TextEmbedding(), cache=cache, threads=threads)
+        for share in SHARES:
+            shares[name, share] = tried.of(mixed(before, spoken, share) @ vectors.T)[0]
+    print({f"{name} {share}": round(recall, 4) for (name, share), recall in shares.items()}, flush=True)
+    name, share = max(shares, key=shares.__getitem__)
+    said, seconds = speak([[titles[item] for item in own] for own in test.first], name, cache, threads)
+    spoken = sentences.embed(said, TextEmbedding(), cache=cache, threads=threads)
+    found.add(f"the model's sentence ({name})", spoken @ vectors.T, seconds=seconds)
+    found.add(f"mean and {share:.0%} of the model's sentence ({name})", mixed(plain, spoken, share) @ vectors.T, seconds=seconds)
     sold = np.asarray(bought.sum(axis=0)).ravel()
     found.add("for comparison: best sellers", np.repeat(np.float32(sold)[None], len(test.first), axis=0))
     together = np.asarray((bought.T @ bought).todense()) / np.sqrt(np.outer(sold, sold))

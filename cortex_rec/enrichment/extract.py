@@ -1,6 +1,6 @@
 """Item by item: from the cache, or asked, checked and asked again; stopped cleanly when the budget is spent."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -122,10 +122,9 @@ def enrich(
                 cache.put(name, kept)
                 asked, tokens = asked + 1, tokens + kept.tokens
             faults += [dict(zip(_QUARANTINE, (item, *fault), strict=True)) for fault in kept.faults]
-            sources.append(
-                {columns.ITEM: item, "model": kept.model, "prompt": kept.prompt, "given_at": kept.given_at, "tokens": kept.tokens}
-            )
-        rows.append({columns.ITEM: item} | {field: None if kept is None else kept.values.get(field) for field in schema.fields})
+            sources.append(dict(zip(_PROVENANCE, (item, kept.model, kept.prompt, kept.given_at, kept.tokens), strict=True)))
+        said: Mapping[str, str] = {} if kept is None else kept.values
+        rows.append({columns.ITEM: item, **{name: said.get(name) for name in schema.fields}})
         progress(done + 1, items.height)
     return Enriched(
         pl.DataFrame(rows, schema=dict.fromkeys((columns.ITEM, *schema.fields), pl.String)),
