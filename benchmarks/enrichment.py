@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
@@ -37,6 +38,8 @@ TEST, VALIDATION, LABELLED = 300, 150, 5_000
 #: Examples in the prompt; chosen on the validation items.
 EXAMPLES: Final = (0, 6, 20)
 THREADS: Final = int(os.environ.get("OMP_NUM_THREADS", 2))
+#: Items that a method's seconds are measured on.
+TIMED: Final = 20
 #: How right answers have to be for a shop to take them.
 USABLE: Final = 0.8
 Scored = tuple[list[str], F64]  # an answer and how sure it is, of each item
@@ -75,10 +78,10 @@ class Task:
 def main() -> None:
     """Print one row a field and method, then one a way to see a session."""
     benchmark = Benchmark("enrichment", seed=SEED)
+    CACHE.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     for task in [hm()] * HM.is_file() + [complete_journey()]:
         rows += measure(task)
-        print(pl.DataFrame(rows[-1]), flush=True)
     rows += sizes()
     intent = enrichment_intent.measure(CACHE, seed=SEED, threads=THREADS)
     benchmark.finish(rows + intent, examples=list(EXAMPLES))
@@ -133,9 +136,12 @@ def split(name: str, items: pl.DataFrame, hidden: tuple[str, ...]) -> Task:
 def measure(task: Task) -> list[dict[str, Any]]:
     """All methods on all hidden columns."""
     print(f"{task.name}: {len(task.labelled):,} labelled, {len(task.validation)} to choose on, {len(task.test)} test items", flush=True)
-    begun = time.perf_counter()
-    vectors = {part: embedded(task.words(rows)) for part, rows in parts(task).items()}
-    embedding = (time.perf_counter() - begun) / sum(map(len, vectors.values()))
+    vectors = {part: embedded(task.words(rows), CACHE) for part, rows in parts(task).items()}
+    with TemporaryDirectory() as nothing_known:
+        embedded(["a first text, so that the model is loaded"], Path(nothing_known))
+        begun = time.process_time()
+        embedded(task.words(task.validation[:TIMED]), Path(nothing_known))
+        embedding = (time.process_time() - begun) / TIMED
     asked = {shots: ask(task, shots) for shots in EXAMPLES}
     rows = []
     for name in task.hidden:
@@ -152,7 +158,9 @@ def measure(task: Task) -> list[dict[str, Any]]:
         for shots, (scored, seconds) in asked.items():
             methods[f"language model, {shots} examples"] = (lambda part, scored=scored, name=name: scored[part][name], seconds)
         for method, (answer, seconds) in methods.items():
-            rows.append({"method": f"{task.name}, {name}: {method}", "default": False} | judged(task, name, answer) | {"seconds": seconds})
+            rows.append(
+                {"method": f"{task.name}, {name}: {method}", "default": False} | judged(task, name, answer) | {"cpu_seconds": seconds}
+            )
             print(json.dumps(rows[-1]), flush=True)
     return rows
 
@@ -163,10 +171,10 @@ def parts(task: Task) -> dict[str, I64]:
 
 
 def timed(answer: Callable[[str], Scored], before: float = 0.0) -> tuple[Callable[[str], Scored], float]:
-    """With the seconds an item, measured on the validation items."""
-    begun = time.perf_counter()
+    """With the CPU seconds an item, measured on the validation items; what is fitted once counts with them."""
+    begun = time.process_time()
     scored = answer("validation")
-    return answer, before + (time.perf_counter() - begun) / len(scored[0])
+    return answer, before + (time.process_time() - begun) / len(scored[0])
 
 
 def judged(task: Task, name: str, answer: Callable[[str], Scored]) -> dict[str, Any]:
@@ -260,7 +268,7 @@ def fitted(known: tuple[str, ...], labelled: F32) -> LogisticRegression:
 
 
 def ask(task: Task, shots: int) -> tuple[dict[str, dict[str, Scored]], float]:
-    """The language model's answers by part and column, and its seconds an item."""
+    """The language model's answers by part and column, and its CPU seconds an item."""
     labelled = task.items[task.labelled.tolist()]
     shown = labelled.unique("group", maintain_order=True).head(shots)
     examples = tuple(
@@ -272,20 +280,22 @@ def ask(task: Task, shots: int) -> tuple[dict[str, dict[str, Scored]], float]:
     schema = Schema.learned(config.model_copy(update={"examples": tuple(common)}), labelled)
     depends_on = json.dumps([task.name, task.words(task.test), schema.digest, [words for words, _ in schema.examples]])
     path = CACHE / f"{hashlib.sha256(depends_on.encode()).hexdigest()[:16]}.json"
+    model = Local(LocalModel(), schema, CACHE / "models", threads=THREADS)
     if not path.exists():
-        model = Local(LocalModel(), schema, CACHE / "models", threads=THREADS)
-        begun, said = time.perf_counter(), {}
-        for part in ("validation", "test"):
-            said[part] = [best(model.shares(clean(words, config.letters))[0], schema) for words in task.words(parts(task)[part])]
-        seconds = (time.perf_counter() - begun) / (len(task.validation) + len(task.test))
-        CACHE.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"seconds": seconds, "said": said}), encoding="utf-8")
-    kept_answers = json.loads(path.read_text(encoding="utf-8"))
+        said = {
+            part: [best(model.shares(clean(words, config.letters))[0], schema) for words in task.words(parts(task)[part])]
+            for part in ("validation", "test")
+        }
+        path.write_text(json.dumps(said), encoding="utf-8")
+    begun = time.process_time()
+    for words in task.words(task.validation[:TIMED]):
+        model.shares(clean(words, config.letters))
+    seconds = (time.process_time() - begun) / TIMED
     scored = {
         part: {name: ([one[name][0] for one in said], np.array([one[name][1] for one in said])) for name in task.hidden}
-        for part, said in kept_answers["said"].items()
+        for part, said in json.loads(path.read_text(encoding="utf-8")).items()
     }
-    return scored, kept_answers["seconds"]
+    return scored, seconds
 
 
 def best(shares: dict[str, F64], schema: Schema) -> dict[str, tuple[str, float]]:
@@ -314,9 +324,9 @@ def sizes() -> list[dict[str, Any]]:
     ]
 
 
-def embedded(words: list[str]) -> F32:
+def embedded(words: list[str], cache: Path) -> F32:
     """Unit vectors of MiniLM."""
-    return sentences.embed(words, TextEmbedding(), cache=CACHE, threads=THREADS)
+    return sentences.embed(words, TextEmbedding(), cache=cache, threads=THREADS)
 
 
 def tokens(text: str) -> set[str]:

@@ -69,10 +69,18 @@ def test_the_packaged_model_tells_plain_products_apart(unpacked: Path) -> None:
     field = EnrichedField(kind="one", options=("dairy", "meat", "fruit", "drinks"))
     config = Enrichment(fields={"category": field}, examples=examples, provider=LocalModel(sure=0))
     model = Local(LocalModel(sure=0), Schema.learned(config, pl.DataFrame()), unpacked)
-    said = {
-        words: json.loads(model.answer(words).text)["category"] for words in ("whole milk, 1 gal", "pork chops", "apples", "orange juice")
+    right = {
+        "whole milk, 1 gal": "dairy",
+        "mozzarella": "dairy",
+        "pork chops": "meat",
+        "chicken breast": "meat",
+        "apples": "fruit",
+        "red grapes": "fruit",
+        "orange juice": "drinks",
+        "lemon soda, 6 bottles": "drinks",
     }
-    assert said == {"whole milk, 1 gal": "dairy", "pork chops": "meat", "apples": "fruit", "orange juice": "drinks"}
+    said = {words: json.loads(model.answer(words).text)["category"] for words in right}
+    assert sum(said[words] == category for words, category in right.items()) >= 6, said
 
 
 def test_a_tree_holds_what_questions_share_once_and_reads_no_token_after_which_nothing_is_to_choose() -> None:
