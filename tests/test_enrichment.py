@@ -1,6 +1,7 @@
 """Columns from items' words: a closed schema, a cache, a budget, and files that a source takes."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -384,3 +385,16 @@ def test_the_command_without_the_section_says_what_to_add(tmp_path: Path) -> Non
     said = cortex_rec("enrich", "shop.yaml", folder=tmp_path)
     assert said.returncode == 1
     assert "ConfigError: shop.yaml: has no `enrichment`, which is off by default. Add `enrichment: {}`" in said.stderr
+
+
+def test_every_yaml_of_the_page_is_a_config(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "enrichment.md").read_text(encoding="utf-8")
+    first, second = (yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL))
+    for number, config in enumerate((first, second)):
+        (tmp_path / f"{number}.yaml").write_text(yaml.safe_dump(config))
+    items = ITEMS.vstack(ITEMS).with_columns(pl.lit("vegetables").alias(columns.CATEGORY))
+    settings = load_config(tmp_path / "0.yaml").enrichment
+    assert settings is not None
+    schema = Schema.learned(settings, items)
+    assert schema.examples == (("frozen garden peas, 12 oz", {"category": "vegetables", "diet": "vegan", "size": "12 oz"}),)
+    assert load_config(tmp_path / "1.yaml").source.attributes == ("diet",)

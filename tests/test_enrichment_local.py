@@ -138,10 +138,26 @@ def _logits(folder: Path, tokens: list[int]) -> Any:
         return model(torch.tensor([tokens])).logits[0, -1]
 
 
-def test_a_field_stays_empty_when_no_answer_is_sure_enough(tiny: Path) -> None:
-    schema = Schema({"form": EnrichedField(kind="one", options=("frozen", "canned", "fresh"))})
-    assert json.loads(Local(LocalModel(sure=0), schema, tiny).answer("peas").text)["form"] in ("frozen", "canned", "fresh")
-    assert json.loads(Local(LocalModel(sure=1), schema, tiny).answer("peas").text) == {"form": None}
+FORM = {"form": EnrichedField(kind="one", options=("frozen", "canned", "fresh", "fresh frozen"))}
+SHOWN = Schema(FORM, examples=(("peas", {"form": "frozen"}),))
+
+
+def test_a_field_that_an_example_shows_is_the_models_and_stays_empty_when_it_is_not_sure(tiny: Path) -> None:
+    model = Local(LocalModel(sure=0), SHOWN, tiny)
+    shares, _ = model.shares("canned peas")
+    assert shares["form"].sum() == pytest.approx(1)
+    assert json.loads(model.answer("canned peas").text)["form"] == FORM["form"].options[int(shares["form"].argmax())]
+    assert json.loads(Local(LocalModel(sure=1), SHOWN, tiny).answer("peas").text) == {"form": None}
+
+
+def test_without_an_example_an_option_is_answered_only_where_its_words_stand(tiny: Path) -> None:
+    model = Local(LocalModel(sure=0), Schema(FORM | {"diet": SCHEMA.fields["diet"]}), tiny)
+    said = {words: json.loads(model.answer(words).text) for words in ("Fresh frozen peas", "Organic, sugar free", "inorganic unfrozen")}
+    assert said == {
+        "Fresh frozen peas": {"form": "fresh frozen", "diet": []},
+        "Organic, sugar free": {"form": None, "diet": ["organic", "sugar free"]},
+        "inorganic unfrozen": {"form": None, "diet": []},
+    }
 
 
 def test_sizes_are_quoted_from_the_text_and_nothing_else_is(tiny: Path) -> None:
@@ -152,7 +168,6 @@ def test_sizes_are_quoted_from_the_text_and_nothing_else_is(tiny: Path) -> None:
 
 
 def test_examples_are_part_of_the_prompts_name(tiny: Path) -> None:
-    fields = {"form": EnrichedField(kind="one", options=("frozen", "canned"))}
-    bare, shown = (Local(LocalModel(), Schema(fields, examples=given), tiny) for given in ((), (("peas", {"form": "frozen"}),)))
+    bare, shown = (Local(LocalModel(), schema, tiny) for schema in (Schema(FORM), SHOWN))
     assert bare.prompt != shown.prompt
     assert bare.model == shown.model
