@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from cortex_rec.config import Endpoint, LocalModel
@@ -55,22 +56,22 @@ class Provider(Protocol):
         ...
 
 
-def open_provider(config: LocalModel | Endpoint, schema: Schema, *, threads: int = 1, folder: Any = None) -> Provider:
+def open_provider(config: LocalModel | Endpoint, schema: Schema, *, folder: Path, threads: int = 1) -> Provider:
     """The provider that the configuration names, made for this schema; `folder` is where a local model is unpacked."""
     return _PROVIDERS[config.kind](config, schema, threads, folder)
 
 
-def _local(config: LocalModel, schema: Schema, threads: int, folder: Any) -> Provider:
+def _local(config: LocalModel, schema: Schema, threads: int, folder: Path) -> Provider:
     from cortex_rec.enrichment.local import Local
 
     return Local(config, schema, folder, threads=threads)
 
 
-def _openai(config: Endpoint, schema: Schema, threads: int, folder: Any) -> Provider:
+def _openai(config: Endpoint, schema: Schema, threads: int, folder: Path) -> Provider:
     from cortex_rec.enrichment.endpoint import Chat
 
     return Chat(config, schema)
 
 
 #: `enrichment.provider.kind` -> what answers.
-_PROVIDERS: Final[dict[str, Callable[[Any, Schema, int, Any], Provider]]] = {"local": _local, "openai": _openai}
+_PROVIDERS: Final[dict[str, Callable[[Any, Schema, int, Path], Provider]]] = {"local": _local, "openai": _openai}
