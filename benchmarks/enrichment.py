@@ -34,7 +34,7 @@ from cortex_rec.sources.shelf_words import readable
 HM: Final = Path(os.environ.get("DATA", ROOT.parent / "shared" / "data" / "hm-sample")) / "articles.csv.gz"
 CACHE: Final = OUT / "enrichment"
 SEED: Final = 7
-TEST, VALIDATION, LABELLED = 300, 150, 5_000
+TEST, VALIDATION, LABELLED, LEARNED = 300, 150, 5_000, 2_000
 #: Examples in the prompt; chosen on the validation items.
 EXAMPLES: Final = (0, 6, 20)
 THREADS: Final = int(os.environ.get("OMP_NUM_THREADS", 2))
@@ -135,7 +135,7 @@ def split(name: str, items: pl.DataFrame, hidden: tuple[str, ...]) -> Task:
 
 def measure(task: Task) -> list[dict[str, Any]]:
     """All methods on all hidden columns."""
-    print(f"{task.name}: {len(task.labelled):,} labelled, {len(task.validation)} to choose on, {len(task.test)} test items", flush=True)
+    print(f"{task.name}: {LEARNED:,} labelled, {len(task.validation)} to choose on, {len(task.test)} test items", flush=True)
     vectors = {part: embedded(task.words(rows), CACHE) for part, rows in parts(task).items()}
     with TemporaryDirectory() as nothing_known:
         embedded(["a first text, so that the model is loaded"], Path(nothing_known))
@@ -145,12 +145,12 @@ def measure(task: Task) -> list[dict[str, Any]]:
     asked = {shots: ask(task, shots) for shots in EXAMPLES}
     rows = []
     for name in task.hidden:
-        known = task.truth(name, task.labelled)
+        known = task.truth(name, parts(task)["labelled"])
         methods: dict[str, tuple[Callable[[str], Scored], float]] = {
             "most frequent value": (lambda part, known=known: frequent(known, parts(task)[part]), 0.0),
             "rules: the value's own words": timed(lambda part, known=known: named(known, task.words(parts(task)[part]))),
             "rules: words learned from labelled items": timed(
-                lambda part, known=known: learned(known, task.words(task.labelled), task.words(parts(task)[part]))
+                lambda part, known=known: learned(known, task.words(parts(task)["labelled"]), task.words(parts(task)[part]))
             ),
             "nearest labelled items": timed(lambda part, known=known: nearest(known, vectors["labelled"], vectors[part]), embedding),
             "linear classifier": timed(lambda part, known=known: linear(known, vectors["labelled"], vectors[part]), embedding),
@@ -166,8 +166,8 @@ def measure(task: Task) -> list[dict[str, Any]]:
 
 
 def parts(task: Task) -> dict[str, I64]:
-    """Their rows."""
-    return {"labelled": task.labelled, "validation": task.validation, "test": task.test}
+    """Their rows; of the labelled ones those that rules and classifiers learn from."""
+    return {"labelled": task.labelled[:LEARNED], "validation": task.validation, "test": task.test}
 
 
 def timed(answer: Callable[[str], Scored], before: float = 0.0) -> tuple[Callable[[str], Scored], float]:

@@ -34,7 +34,7 @@ BASKETS, CHOSEN_ON, LENGTHS, K = 700, 100, (1, 2, 3), 20
 SALES: Final = 20
 MOST_TOKENS: Final = 16
 #: Of the sentence's vector in the sum with the mean; share and prompt are chosen on the validation baskets.
-SHARES: Final = (0.1, 0.2, 0.4, 1.0)
+SHARES: Final = (0.2, 0.4, 0.6, 1.0)
 PROMPTS: Final = {
     "purpose": (
         "What is in a shopping basket, and what the customer wants.\n\n"
@@ -196,7 +196,7 @@ def uncommon(vectors: F32, directions: int = 8) -> F32:
 def speak(baskets: Sequence[Sequence[str]], prompt: str, cache: Path, threads: int) -> tuple[list[str], float]:
     """What the model says of each basket, and its CPU seconds a basket; each different one is asked about once."""
     texts = ["; ".join(basket) for basket in baskets]
-    different = sorted(set(texts), key=len)
+    different = sorted(set(texts), key=lambda text: (len(text), text))
     path = cache / f"intent-{hashlib.sha256(json.dumps([PROMPTS[prompt], different]).encode()).hexdigest()[:16]}.json"
     if not path.exists():
         speaker, begun = Speaker(cache / "models", PROMPTS[prompt], threads), time.process_time()
