@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from cortex_rec import __version__, cli_experiments, cli_items, cli_releases
+from cortex_rec import __version__, cli_enrich, cli_experiments, cli_items, cli_releases
 from cortex_rec.cli_options import DEFAULT_CONFIG, DEFAULT_RELEASES, PRODUCTION, AsJson, ReleaseId, ReleasesPlace, print_json
 from cortex_rec.errors import ConfigError, CortexRecError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.add_typer(cli_releases.app, name="releases")
 app.add_typer(cli_items.app, name="items")
 app.add_typer(cli_experiments.app, name="experiment")
+app.command("enrich", epilog="Example:  cortex-rec enrich shop.yaml --limit 20 --output feed/enriched.parquet")(cli_enrich.enrich)
 
 ConfigPath = Annotated[str, typer.Argument(help="The YAML file that describes the run.")]
 

@@ -1,9 +1,10 @@
 """One YAML file describes one whole run. Unknown keys are refused; every value has a default that works."""
 
 import difflib
+import re
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -331,6 +332,86 @@ class Promotion(Section):
     window: float = Field(default=0.25, ge=0)
 
 
+class LocalModel(Section):
+    """A small language model on this machine; its answers are chosen among the possible ones, so they always validate."""
+
+    kind: Literal["local"] = "local"
+    #: an answer that is less probable than this among its field's options is left out
+    sure: float = Field(default=0.5, ge=0, le=1)
+
+
+class Endpoint(Section):
+    """Whatever speaks the chat completions of OpenAI's interface over HTTP."""
+
+    kind: Literal["openai"]
+    #: up to and without `/chat/completions`
+    url: str = Field(pattern=r"^https?://")
+    model: str
+    #: environment variable that holds the key; none is sent when absent
+    key_variable: str | None = None
+    timeout_seconds: float = Field(default=60, gt=0)
+
+
+class EnrichedField(Section):
+    """What is to be found out of an item's words."""
+
+    #: `one` of the options, `many` of them, or words `quoted` from the item's own text
+    kind: Literal["one", "many", "quoted"]
+    #: what may be answered; when absent the values that items already have in the column of the field's name
+    options: tuple[str, ...] = ()
+    #: regular expression of what may be quoted
+    pattern: str = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.kind == "quoted") != bool(self.pattern):
+            raise ValueError("`pattern` is for the kind `quoted`, which needs one")
+        if self.options and (self.kind == "quoted" or len(set(self.options)) < len(self.options) or not all(map(str.strip, self.options))):
+            raise ValueError("`options` are for the kinds `one` and `many`, each different and none blank")
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ValueError(f"`pattern` is no regular expression ({error})") from error
+        return self
+
+
+_FIELDS: Final = {
+    "category": EnrichedField(kind="one"),
+    "form": EnrichedField(kind="one", options=("fresh", "frozen", "chilled", "canned", "dried", "liquid", "powder", "ready to eat")),
+    "size": EnrichedField(
+        kind="quoted", pattern=r"(?i)\b\d+(?:[.,/]\d+)?\s?(?:fl\.? ?oz|oz|lbs?|kg|g|ml|cl|l|lt|ltr|gal|qt|pt|ct|pk|pack|in|cm|mm)\b"
+    ),
+    "diet": EnrichedField(kind="many", options=("organic", "vegan", "vegetarian", "gluten free", "sugar free", "low fat", "lactose free")),
+    "audience": EnrichedField(kind="one", options=("women", "men", "children", "babies", "pets")),
+    "attributes": EnrichedField(
+        kind="many", options=("whole grain", "smoked", "spicy", "flavoured", "unsweetened", "cotton", "wool", "denim", "leather", "printed")
+    ),
+}
+
+
+class EnrichedExample(Section):
+    """An item's words and what is right to say of it."""
+
+    words: str = Field(min_length=1)
+    values: dict[str, str | tuple[str, ...]]
+
+
+class Enrichment(Section):
+    """Further columns for the items, found by a language model in their words: `cortex-rec enrich`."""
+
+    provider: LocalModel | Endpoint = Field(default=LocalModel(), discriminator="kind")
+    fields: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], EnrichedField] = Field(default=_FIELDS, min_length=1)
+    #: shown to the model before every item; write them yourself, for what stands here has a say in every answer
+    examples: tuple[EnrichedExample, ...] = ()
+    #: an item's words are cut after so many letters
+    letters: int = Field(default=400, ge=20)
+    #: how often an item is asked about whose answer does not validate
+    tries: int = Field(default=2, ge=1)
+    #: tokens and seconds after which a run stops; the next one goes on there
+    tokens: int | None = Field(default=None, ge=1)
+    seconds: float | None = Field(default=None, gt=0)
+
+
 class Config(Section):
     """One whole run.
 
@@ -354,6 +435,7 @@ class Config(Section):
     exploration: Exploration = Exploration()
     evaluation: Evaluation = Evaluation()
     promotion: Promotion = Promotion()
+    enrichment: Enrichment | None = None
     #: where stages, logs and quarantined rows go, and where releases go: a folder, or s3://bucket/prefix
     workspace: str = ".cortex"
     releases: str = "releases"
@@ -424,7 +506,20 @@ def _explain(error: ValidationError) -> str:
 def _known_keys(model: type[BaseModel]) -> list[str]:
     """All keys of the configuration at any depth."""
     keys: set[str] = set()
-    pending: list[Any] = [model, CompleteJourneySource, FilesSource, TableFiles, HMSource, LightGCNTextSource, Events]
+    pending: list[Any] = [
+        model,
+        CompleteJourneySource,
+        FilesSource,
+        TableFiles,
+        HMSource,
+        LightGCNTextSource,
+        Events,
+        Enrichment,
+        LocalModel,
+        Endpoint,
+        EnrichedField,
+        EnrichedExample,
+    ]
     while pending:
         current = pending.pop()
         for name, field in current.model_fields.items():

@@ -12,6 +12,7 @@ CortexRecError
 ├── InvalidRequest         a request for recommendations that asks for the impossible
 ├── InvalidEvent           an event that is not as it must be
 ├── EventsUnavailable      the store of live events does not answer
+├── ProviderUnavailable    a language model cannot be loaded or does not answer
 ├── ProgramMissing         a program that is needed is not installed
 ├── ProgramFailed          another program ended with a fault (`.said`)
 ├── RegistryError          an image cannot be pushed
@@ -96,6 +97,10 @@ class InvalidEvent(CortexRecError):
 
 class EventsUnavailable(CortexRecError):
     """The store of live events cannot be opened, or does not answer now."""
+
+
+class ProviderUnavailable(CortexRecError):
+    """A language model cannot be loaded or does not answer now; what it answered before is kept."""
 
 
 class ProgramMissing(CortexRecError):

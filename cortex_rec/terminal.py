@@ -180,6 +180,16 @@ def moves_table(moves: Iterable[Move]) -> Table:
     return table
 
 
+def enriched_table(filled: Mapping[str, int], items: int, not_taken: Mapping[str, int]) -> Table:
+    """How many items have each field now, and of how many its answer was not taken."""
+    table = Table()
+    for heading in ("field", "items with a value", "share", "not taken"):
+        table.add_column(heading, justify="left" if heading == "field" else "right")
+    for name, count in filled.items():
+        table.add_row(name, f"{count:,}", f"{count / max(items, 1):.1%}", f"{not_taken.get(name, 0):,}")
+    return table
+
+
 def manifest_table(manifest: Manifest) -> Table:
     """What a release says about itself."""
     data = manifest.data

@@ -10,6 +10,7 @@ import pytest
 import cortex_rec
 from cortex_rec import errors
 from cortex_rec.config import Config
+from cortex_rec.enrichment.provider import Provider
 from cortex_rec.events.protocol import EventStore
 from cortex_rec.ranking.protocol import Ranker
 from cortex_rec.retrieval.protocol import Evidence, Retriever
@@ -57,6 +58,9 @@ def test_the_version_is_three_numbers() -> None:
         ("cortex_rec.releases.added.read", "root"),
         ("cortex_rec.releases.added.add", "root, items"),
         ("cortex_rec.releases.added.remove", "root, item"),
+        ("cortex_rec.enrichment.extract.enrich", "items, schema, provider, *, cache, budget, given_at, letters, tries, progress"),
+        ("cortex_rec.enrichment.provider.open_provider", "config, schema, *, folder, threads"),
+        ("cortex_rec.enrichment.table.write", "items, found, path"),
         ("cortex_rec.testing.shop.small_shop", "seed, users, items, weeks"),
     ],
 )
@@ -90,6 +94,7 @@ def test_the_seams_have_their_verbs() -> None:
     assert _verbs(Retriever) == {"retrieve", "score", "widened", "save", "load"}
     assert _verbs(Ranker) == {"score", "save", "load", "features", "importances", "contributions", "contributions_by_kind", "compiled"}
     assert "n_items" in dir(Evidence)
+    assert _verbs(Provider) == {"model", "prompt", "answer"}
     assert _verbs(EventStore) == {"append", "of", "since", "forget", "trim", "close"}
 
 
@@ -99,7 +104,7 @@ def test_the_registered_retrievers_are_these() -> None:
 
 def test_a_configuration_has_these_sections() -> None:
     sections = "name seed threads source events quality windows embeddings retrieval ranker ranking exploration evaluation"
-    assert list(Config.model_fields) == [*sections.split(), "promotion", "workspace", "releases"]
+    assert list(Config.model_fields) == [*sections.split(), "promotion", "enrichment", "workspace", "releases"]
 
 
 def test_every_error_is_one_of_ours() -> None:
