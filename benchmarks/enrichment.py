@@ -77,14 +77,15 @@ class Task:
 
 def main() -> None:
     """Print one row a field and method, then one a way to see a session."""
-    benchmark = Benchmark("enrichment", seed=SEED)
     CACHE.mkdir(parents=True, exist_ok=True)
+    benchmark = Benchmark("enrichment", seed=SEED)
     rows: list[dict[str, Any]] = []
     for task in [hm()] * HM.is_file() + [complete_journey()]:
         rows += measure(task)
     rows += sizes()
-    intent = enrichment_intent.measure(CACHE, seed=SEED, threads=THREADS)
-    benchmark.finish(rows + intent, examples=list(EXAMPLES))
+    sessions = enrichment_intent.measure(CACHE, seed=SEED, threads=THREADS)
+    Benchmark("enrichment-sessions", seed=SEED).finish(sessions)
+    benchmark.finish(rows, sessions=sessions, examples=list(EXAMPLES))
 
 
 def hm() -> Task:

@@ -160,7 +160,7 @@ class Found:
         row = {name: {"value": float(each.mean()), "low": sure[name][0], "high": sure[name][1]} for name, each in kept.items()}
         lengths = np.array([len(own) for own in self.sessions.first])
         by_length = {f"of {length}": float(figures[f"recall@{K}"][lengths == length].mean()) for length in LENGTHS}
-        self.rows.append({"method": f"sessions: {method}", "default": False} | row | by_length | more)
+        self.rows.append({"method": method, "default": False} | row | by_length | more)
         print(json.dumps(self.rows[-1]), flush=True)
 
 
