@@ -28,7 +28,6 @@ app = typer.Typer(
 app.add_typer(cli_releases.app, name="releases")
 app.add_typer(cli_items.app, name="items")
 app.add_typer(cli_experiments.app, name="experiment")
-app.command("enrich", epilog="Example:  cortex-rec enrich shop.yaml --limit 20 --output feed/enriched.parquet")(cli_enrich.enrich)
 
 ConfigPath = Annotated[str, typer.Argument(help="The YAML file that describes the run.")]
 
@@ -201,6 +200,9 @@ def init(
         raise ConfigError(f"{output}: is there already. Choose another --output, or replace it with --force.")
     output.write_text(text, encoding="utf-8")
     Console(soft_wrap=True).print(f"{output} is written. Check its columns, then: cortex-rec train {output}")
+
+
+app.command("enrich", epilog="Example:  cortex-rec enrich shop.yaml --limit 20 --output feed/enriched.parquet")(cli_enrich.enrich)
 
 
 @app.command()
