@@ -94,7 +94,7 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 def test_the_example_can_be_read() -> None:
-    assert load_experiment(Path(__file__).parents[1] / "configs" / "experiment.yaml").kind == "ab"
+    assert load_experiment(Path(__file__).parents[1] / "configs" / "experiments" / "candidate.yaml").kind == "ab"
 
 
 @given(n=st.integers(1, 6), more=st.integers(-3, 5), epsilon=st.floats(0.01, 1))

@@ -206,7 +206,7 @@ def test_the_service_does_not_start_with_an_experiment_that_cannot_run(
 
 
 def test_the_service_does_not_start_with_an_experiment_that_nothing_is_kept_of(releases: tuple[Path, str, str], tmp_path: Path) -> None:
-    assert "CORTEX_REC_EXPOSURES" in refused(releases[0], tmp_path, CORTEX_REC_EXPERIMENT="configs/experiment.yaml")
+    assert "CORTEX_REC_EXPOSURES" in refused(releases[0], tmp_path, CORTEX_REC_EXPERIMENT="configs/experiments/candidate.yaml")
 
 
 def test_the_clock_of_a_desk_is_the_worlds_unless_another_is_given(releases: tuple[Path, str, str], tmp_path: Path) -> None:

@@ -122,11 +122,11 @@ def load_experiment(path: Path | str) -> Experiment:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file. configs/experiment.yaml is an example.") from error
+        raise ConfigError(f"{path}: no such file. configs/experiments/candidate.yaml is an example.") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: not a readable YAML or JSON file ({error}).") from error
     if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: expected `key: value` lines, got {type(raw).__name__}. configs/experiment.yaml is an example.")
+        raise ConfigError(f"{path}: expected `key: value` lines, got {type(raw).__name__}. See configs/experiments/candidate.yaml.")
     try:
         return Experiment.model_validate(raw)
     except ValidationError as error:
