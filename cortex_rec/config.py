@@ -339,7 +339,7 @@ class Monitoring(Section):
     #: known buyers of a day that are answered
     users: int = Field(default=40, ge=1)
     #: one false alarm in so many weeks, of all signals together
-    alarm_weeks: int = Field(default=100, ge=1)
+    alarm_weeks: int = Field(default=40, ge=1)
 
 
 class Config(Section):

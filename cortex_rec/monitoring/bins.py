@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final, Self
 
 import numpy as np
@@ -42,7 +43,7 @@ class Steps:
     def labels(self) -> tuple[str, ...]:
         """One a bin."""
         edges = [f"{edge:.4g}" for edge in self.edges]
-        inner = [f"{low} to {high}" for low, high in zip(edges, edges[1:], strict=False)]
+        inner = [f"{low} to {high}" for low, high in pairwise(edges)]
         ends = [f"below {edges[0]}", *inner, f"{edges[-1]} and more"] if edges else ["any"]
         return (*ends, ABSENT)
 

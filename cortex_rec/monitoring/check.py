@@ -12,7 +12,7 @@ from cortex_rec.config import Monitoring
 from cortex_rec.encoding import Encoded
 from cortex_rec.errors import DataError
 from cortex_rec.histories import from_interactions
-from cortex_rec.monitoring import answers, purchases, requests, thresholds
+from cortex_rec.monitoring import answers, purchases, requests, stores, thresholds
 from cortex_rec.monitoring.bins import Bins
 from cortex_rec.monitoring.known import Known
 from cortex_rec.monitoring.profiles import Profiles
@@ -96,6 +96,7 @@ def check(recommender: Recommender, reference: Reference, seen: Seen, config: Mo
             ("answers", reference.answers, answered, answers.RULE),
         ):
             parts.append(_part(name, kept.days, one, kept.layout, rule, day, int(kept.days.block.max(initial=-1)) + 1))
+        parts.append(stores.judge(reference.purchases.days, bought_then, reference.purchases.layout))
     parts.append(_requests(recommender, seen, release, day))
     notes = _notes(recommender.data, seen, truth)
     return verdict(parts, notes, release=release, as_of=as_of, day=day, alarm_weeks=config.alarm_weeks)
@@ -121,10 +122,10 @@ def _requests(recommender: Recommender, seen: Seen, release: str, day: int) -> P
     if seen.exposures is None:
         return Part("requests", "absent", "no log of answers was given; CORTEX_REC_EXPOSURES makes the service keep one")
     events = pl.DataFrame(schema=requests.EVENTS) if seen.events is None else seen.events
-    data, content = recommender.data, recommender.snapshot.content
+    shown, data, content = seen.exposures, recommender.data, recommender.snapshot.content
 
     def of_day(start: int) -> Raw:
-        own, theirs = (frame.filter((pl.col("time") >= start) & (pl.col("time") < start + DAY)) for frame in (seen.exposures, events))
+        own, theirs = (frame.filter((pl.col("time") >= start) & (pl.col("time") < start + DAY)) for frame in (shown, events))
         return requests.raw(own, theirs, data.users, data.items, content, release=release)
 
     one = of_day(day)

@@ -1,8 +1,8 @@
 """What was bought on a day, beside what was known before: columns, items, people, stores."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Final
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -15,12 +15,15 @@ from cortex_rec.monitoring.known import Known
 from cortex_rec.monitoring.raw import NEW, Named, Raw
 from cortex_rec.monitoring.signals import Rule
 
+#: Baskets by store: not compared as a distribution, but store by store (`stores.judge`).
+SILENCE: Final = "store_baskets"
 RULE: Final = Rule(
     memory=8,
     by_weekday=True,
+    untested=frozenset({SILENCE}),
     scales={
         "lines": "count", "baskets": "count", "buyers": "count", "busiest_buyer_lines": "count",
-        "silent_store_baskets": "count", "longest_silence_baskets": "count",
+        "longest_silence_baskets": "count",
         "new_buyers": "share", "unlisted_items": "share", "unsold_items": "share", "best_seller_lines": "share", "items_a_line": "share",
     },
 )  # fmt: skip
@@ -64,8 +67,8 @@ class Lines:
     def between(self, start: int, end: int) -> "Lines":
         """Only those in [start, end)."""
         kept = (self.time >= start) & (self.time < end)
-        arrays = {field.name: getattr(self, field.name)[kept] for field in fields(self)[:-1]}
-        return Lines(**arrays, groups={name: codes[kept] for name, codes in self.groups.items()})
+        arrays: Any = {field.name: getattr(self, field.name)[kept] for field in fields(self)[:-1]}
+        return replace(self, **arrays, groups={name: codes[kept] for name, codes in self.groups.items()})
 
 
 def of_histories(data: Encoded, start: int, end: int) -> Lines:
@@ -103,8 +106,10 @@ def of_table(bought: pl.DataFrame, items: pl.DataFrame | None, data: Encoded) ->
         bought[columns.USER].rank("dense").to_numpy().astype(np.int64),
         bought.select(basket.rank("dense")).to_series().to_numpy().astype(np.int64) if n else np.zeros(0, np.int64),
         bought[columns.TIMESTAMP].dt.epoch("s").to_numpy(),
-        *(floats(name) for name in (columns.QUANTITY, columns.PRICE, columns.DISCOUNT)),
-        groups=_groups(bought[columns.ITEM], item, items, data),
+        floats(columns.QUANTITY),
+        floats(columns.PRICE),
+        floats(columns.DISCOUNT),
+        _groups(bought[columns.ITEM], item, items, data),
     )
 
 
@@ -128,7 +133,8 @@ def raw(since: Lines, known: Known, data: Encoded, content: F32, day: int, truth
     values = _values(own, known)
     named = {"hour": Named(own.time % DAY // 3600, HOURS)}
     if len(data.stores):
-        named["store"] = Named(own.store, data.stores.ids.to_list())
+        first = np.unique(own.basket, return_index=True)[1]
+        named |= {"store": Named(own.store, data.stores.ids.to_list()), SILENCE: Named(own.store[first], data.stores.ids.to_list())}
     named |= {name: Named(codes, data.catalogue.names[name]) for name, codes in own.groups.items()}
     numbers = _numbers(own, since, known, day) | ({} if truth is None else known.skew(truth))
     return Raw(len(own), values, named, numbers, _vectors(own, content))
@@ -179,20 +185,15 @@ def _numbers(own: Lines, since: Lines, known: Known, day: int) -> dict[str, floa
 
 
 def _silence(since: Lines, known: Known, baskets: int, day: int) -> dict[str, float]:
-    """Baskets that stores without any line of the day should have had: the most of a store today, and the most since a last line."""
+    """Baskets that a store should have had since its last line, the most of any store; and lines of new stores."""
     total = known.store_baskets.sum()
     if total == 0:
         return {}
     last, stored = known.store_last.copy(), since.store >= 0
     np.maximum.at(last, since.store[stored], since.time[stored])
-    silent = last < day
-    daily = known.store_baskets / total * baskets
-    longest = daily * (day + DAY - last) / DAY
-    return {
-        "silent_store_baskets": float(daily[silent].max(initial=0.0)),
-        "longest_silence_baskets": float(longest[silent].max(initial=0.0)),
-        "new_stores": _share(since.store[since.time >= day] == NEW),
-    }
+    missed = known.store_baskets / total * baskets * (day + DAY - last) / DAY
+    longest = float(missed[last < day].max(initial=0.0))
+    return {"longest_silence_baskets": longest, "new_stores": _share(since.store[since.time >= day] == NEW)}
 
 
 def _vectors(own: Lines, content: F32) -> dict[str, F64]:

@@ -7,11 +7,13 @@ from typing import Final
 import numpy as np
 
 from cortex_rec.arrays import F64, NO_ROW, Array
-from cortex_rec.monitoring.bins import Bins, Names, Steps
+from cortex_rec.monitoring.bins import NAMES, Bins, Names, Steps
 from cortex_rec.monitoring.profiles import Profile
 
 #: The code of a name that the release does not know; `NO_ROW` is none at all.
 NEW: Final = -2
+#: Names with a bin of their own where they are more than usual: every store is looked at by itself.
+MOST_NAMES: Final = {"store_baskets": 1_000}
 #: Values that steps are laid out by at most: more would not move an edge.
 _MOST: Final = 500_000
 
@@ -79,5 +81,5 @@ def layout(days: Sequence[Raw]) -> dict[str, Bins]:
                 if label:
                     total[label] = total.get(label, 0.0) + number
         if total:
-            found[name] = Names.of(total)
+            found[name] = Names.of(total, MOST_NAMES.get(name, NAMES))
     return found

@@ -55,11 +55,11 @@ def raw(exposures: pl.DataFrame, events: pl.DataFrame, users: IdMap, items: IdMa
     shown = items.rows(places["item"]).astype(np.int64)
     values = {"score": places["score"].to_numpy(), "probability": places["probability"].fill_null(np.nan).to_numpy()}
     values |= {"requests_an_asker": _sizes(exposures["user"]), "items_a_request": exposures["items"].list.len().to_numpy()}
-    names = sorted(retrievers.drop_nulls().unique().to_list())
+    names = sorted(retrievers.unique().to_list())
     named = {
         "hour": Named(exposures["time"].to_numpy() % DAY // 3600, HOURS),
         "store": _texts(exposures["store"]),
-        "retrievers": Named(IdMap(pl.Series(names, dtype=pl.String)).rows(retrievers.drop_nulls()), names),
+        "retrievers": Named(IdMap(pl.Series(names, dtype=pl.String)).rows(retrievers), names),
         "liked_places": Named(np.minimum(places.filter("liked")["place"].to_numpy(), _SHOWN - 1), [str(at + 1) for at in range(_SHOWN)]),
         "kinds_of_events": _texts(events["kind"]),
     }
@@ -120,4 +120,4 @@ def _sizes(column: pl.Series) -> np.ndarray:
 
 
 def _mean(mask: pl.Series) -> float:
-    return float(mask.cast(pl.Float64).mean() or 0.0) if len(mask) else np.nan
+    return float(mask.to_numpy().mean()) if len(mask) else np.nan

@@ -29,11 +29,14 @@ class Rule:
         Only their days of the same weekday.
     scales
         How a figure is measured, by name: `count` by its ratio, `share` by its angle; any other by its difference.
+    untested
+        Histograms that are kept for another purpose.
     """
 
     memory: int
     by_weekday: bool
     scales: Mapping[str, str]
+    untested: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ def signals(profiles: Profiles, rule: Rule) -> Signals:
         columns.append((value, np.zeros(len(value)), np.log(value + least), True))
 
     for name, rows in profiles.histograms.items():
+        if name in rule.untested:
+            continue
         expected = _mean(weights, distances.shares(rows))
         # Every day weighs the same in what is expected, which then counts as many lines as the day itself.
         expected = expected * np.sum(rows, axis=1, keepdims=True)
@@ -105,7 +110,8 @@ def _mean(weights: F64, rows: F64) -> F64:
     known = np.isfinite(flat)
     total, count = weights @ np.where(known, flat, 0), weights @ known.astype(np.float64)
     means = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    return means.reshape(rows.shape)
+    shaped: F64 = means.reshape(rows.shape)
+    return shaped
 
 
 def _scaled(rows: F64, scale: str) -> F64:

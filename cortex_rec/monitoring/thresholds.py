@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from scipy import stats
 
-from cortex_rec.arrays import F64, Bool
+from cortex_rec.arrays import F64
 from cortex_rec.monitoring.profiles import Profiles
 from cortex_rec.monitoring.signals import Rule, Signals, signals
 
@@ -15,6 +15,8 @@ FEWEST_DAYS: Final = 14
 #: The least deviation of a signal that counts as one: a tenth of a distance, and as much of a figure on its scale.
 LEAST_DISTANCE: Final = 0.1
 LEAST_FIGURE: Final = 0.01
+#: Robust deviations beyond which a day of the reference is an event of its own, from which nothing is learned of ordinary days.
+OUTLIER: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ def judge(profiles: Profiles, rule: Rule) -> Judged | None:
     p = np.full(len(z), np.nan)
     if tested.any():
         largest = np.nanmax(np.where(np.isfinite(ordinary[:, tested]), ordinary[:, tested], -np.inf), axis=1)
+        largest = _without_outliers(largest[np.isfinite(largest), None], np.array([LEAST_DISTANCE]))[:, 0]
         place, scale = stats.gumbel_r.fit(largest[np.isfinite(largest)])
         p[tested] = stats.gumbel_r.sf(z[tested], place, scale)
     return Judged(found.names, found.value[-1], found.expected[-1], np.where(tested, z, np.nan), p, int(compared.sum()))
@@ -77,12 +80,24 @@ def judge(profiles: Profiles, rule: Rule) -> Judged | None:
 
 def _standardised(shift: F64, ordinary: F64, found: Signals) -> F64:
     """(n_days, n_signals) deviations of some days by the ordinary ones; absolute where either direction is of interest."""
-    known = np.isfinite(ordinary)
-    count = known.sum(axis=0)
-    mean = np.divide(np.where(known, ordinary, 0).sum(axis=0), count, out=np.full(len(count), np.nan), where=count > 1)
-    square = np.where(known, (ordinary - mean) ** 2, 0).sum(axis=0)
-    deviation = np.sqrt(np.divide(square, count - 1, out=np.full(len(count), np.nan), where=count > 1))
-    least: Bool | F64 = np.where(found.one_sided, LEAST_DISTANCE, LEAST_FIGURE)
+    least = np.where(found.one_sided, LEAST_DISTANCE, LEAST_FIGURE)
+    kept = _without_outliers(ordinary, least)
+    count = np.isfinite(kept).sum(axis=0)
+    enough = count > 1
+    mean, deviation = np.full(len(count), np.nan), np.full(len(count), np.nan)
+    mean[enough], deviation[enough] = np.nanmean(kept[:, enough], axis=0), np.nanstd(kept[:, enough], axis=0, ddof=1)
     # The mean of few days is itself not certain.
     z = (shift - mean) / (np.maximum(deviation, least) * np.sqrt(1 + 1 / np.maximum(count, 1)))
-    return np.where(found.one_sided, z, np.abs(z))
+    sided: F64 = np.where(found.one_sided, z, np.abs(z))
+    return sided
+
+
+def _without_outliers(values: F64, least: F64) -> F64:
+    """The values, NaN in place of what is no part of the ordinary: a store that was shut, a day that the till was down."""
+    known = np.isfinite(values).any(axis=0)
+    kept = np.full(values.shape, np.nan)
+    inside = values[:, known]
+    middle = np.nanmedian(inside, axis=0)
+    spread = np.maximum(stats.median_abs_deviation(inside, axis=0, scale="normal", nan_policy="omit"), least[known])
+    kept[:, known] = np.where(np.abs(inside - middle) <= OUTLIER * spread, inside, np.nan)
+    return kept
