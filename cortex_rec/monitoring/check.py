@@ -90,7 +90,8 @@ def check(recommender: Recommender, reference: Reference, seen: Seen, config: Mo
         parts += [_few("purchases", len(own)), Part("answers", "too few", "nobody is answered on so few purchases")]
     else:
         bought_then = purchases.raw(since, Known.of_release(recommender), recommender.data, content, day, truth)
-        answered = answers.raw(recommender, own, day=day, users=config.users, seed=seed)
+        # Answering takes the most time by far: not for nothing.
+        answered = answers.raw(recommender, own, day=day, users=config.users, seed=seed) if len(reference.answers.days) else None
         for name, kept, one, rule in (
             ("purchases", reference.purchases, bought_then, purchases.RULE),
             ("answers", reference.answers, answered, answers.RULE),
@@ -105,11 +106,11 @@ def check(recommender: Recommender, reference: Reference, seen: Seen, config: Mo
 def _part(name: str, days: Profiles, one: Raw | None, bins: Mapping[str, Bins], rule: Rule, day: int, block: int) -> Part:
     """Judge a day by the days before it; says why where that cannot be."""
     size = 0 if one is None else one.size
-    if one is None or size < FEWEST[name]:
+    if len(days) and (one is None or size < FEWEST[name]):
         return _few(name, size)
-    judged = thresholds.judge(days.followed_by(day, block, one.counted(bins)), rule) if len(days) else None
+    judged = thresholds.judge(days.followed_by(day, block, one.counted(bins)), rule) if len(days) and one is not None else None
     if judged is None:
-        return Part(name, "too few", f"{len(days)} days to compare with, too few to know what is ordinary. {_MORE[name]}", size, len(days))
+        return Part(name, "too few", f"{len(days)} days are kept, too few to know what is ordinary. {_MORE[name]}", size, len(days))
     return Part.judged(name, size, judged)
 
 

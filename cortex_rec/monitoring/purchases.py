@@ -17,14 +17,16 @@ from cortex_rec.monitoring.signals import Rule
 
 #: Baskets by store: not compared as a distribution, but store by store (`stores.judge`).
 SILENCE: Final = "store_baskets"
+#: Begins the name of the share of lines whose group or attribute has a value that the release does not know.
+NEW_GROUP: Final = "new_value_of_"
 RULE: Final = Rule(
     memory=8,
     by_weekday=True,
     untested=frozenset({SILENCE}),
     scales={
-        "lines": "count", "baskets": "count", "buyers": "count", "busiest_buyer_lines": "count",
-        "longest_silence_baskets": "count",
-        "new_buyers": "share", "unlisted_items": "share", "unsold_items": "share", "best_seller_lines": "share", "items_a_line": "share",
+        "lines": "count", "baskets": "count", "buyers": "count", "busiest_buyer_lines": "count", "longest_silence_baskets": "count",
+        "new_buyers": "share", "unlisted_items": "share", "unsold_items": "share", "best_seller_lines": "share",
+        "items_a_line": "share", NEW_GROUP: "share",
     },
 )  # fmt: skip
 #: Items that make the most lines of the week before are its best sellers, so many of them.
@@ -179,7 +181,7 @@ def _numbers(own: Lines, since: Lines, known: Known, day: int) -> dict[str, floa
         "best_seller_lines": _share(np.isin(own.item, best)),
         "items_a_line": len(np.unique(own.item)) / max(n, 1),
         "surprise_bits": float(surprise.mean()) if n else np.nan,
-        **{f"new_{name}": _share(codes == NEW) for name, codes in own.groups.items()},
+        **{f"{NEW_GROUP}{name}": _share(codes == NEW) for name, codes in own.groups.items()},
         **_silence(since, known, baskets, day),
     }
 

@@ -16,7 +16,7 @@ RULE: Final = Rule(
     scales={
         "requests": "count", "askers": "count", "busiest_asker_requests": "count", "nameless": "share", "fallbacks": "share",
         "new_askers": "share", "unlisted_items": "share", "items_shown": "share", "other_releases": "share", "clicks_a_request": "count",
-        "busiest_clicker_events": "count", **{f"click_through_{place}": "share" for place in ("1", "2_to_5", "6_to_10", "11_on")},
+        "busiest_clicker_events": "count", "click_through_": "share",
     },
 )  # fmt: skip
 #: First and last place, counted from 0, that the click-through is told of together.

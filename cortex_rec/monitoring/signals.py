@@ -28,7 +28,8 @@ class Rule:
     by_weekday
         Only their days of the same weekday.
     scales
-        How a figure is measured, by name: `count` by its ratio, `share` by its angle; any other by its difference.
+        How a figure is measured, by its name or the beginning of it: `count` by its ratio, `share` by its angle; any other by its
+        difference.
     untested
         Histograms that are kept for another purpose.
     """
@@ -37,6 +38,10 @@ class Rule:
     by_weekday: bool
     scales: Mapping[str, str]
     untested: frozenset[str] = frozenset()
+
+    def scale_of(self, name: str) -> str:
+        """How a figure is measured."""
+        return next((scale for start, scale in self.scales.items() if name.startswith(start)), "plain")
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def signals(profiles: Profiles, rule: Rule) -> Signals:
     for name, rows in profiles.vectors.items():
         distance(f"cosine/{name}", distances.cosine(_mean(weights, rows), rows), COSINE_OF_INTEREST)
     for name, rows in profiles.numbers.items():
-        scaled = _scaled(rows, rule.scales.get(name, "plain"))
+        scaled = _scaled(rows, rule.scale_of(name))
         names.append(name)
         columns.append((rows, _mean(weights, rows), scaled - _mean(weights, scaled), False))
     value, expected, shift = (np.stack([column[place] for column in columns], axis=1) for place in range(3))
