@@ -3,7 +3,7 @@
 A release a week, made of what was known before its Monday, is held against each day of its week, as a shop that trains at least weekly
 would. All settings were chosen on the weeks of 3 July to 28 August (`--weeks 27 36`); what is reported are the weeks from 4 September to
 the end of the year, which were not looked at before. The release of `make demo` lends its content vectors and its ranker, which has
-learned from weeks after 13 November only: answers are judged in eight weeks long before these.
+learned from weeks after 13 November only: answers are judged in four weeks long before these.
 
 `make bench NAME=drift`
 """
@@ -27,7 +27,7 @@ from cortex_rec.embeddings.placed import Placed
 from cortex_rec.encoding import Encoded
 from cortex_rec.features import statistics as item_statistics
 from cortex_rec.monitoring import answers, purchases
-from cortex_rec.monitoring.check import Seen, check
+from cortex_rec.monitoring.check import Seen, check, truth_of
 from cortex_rec.monitoring.known import Known
 from cortex_rec.monitoring.raw import Raw
 from cortex_rec.monitoring.reference import WEEK, Kept, Reference
@@ -41,15 +41,24 @@ from flows.run import run_train
 FIRST: Final = 1_483_315_200
 #: Weeks that are reported, and those of them whose answers and requests are judged too.
 REPORTED: Final = (36, 52)
-ANSWERED: Final = (36, 44)
+ANSWERED: Final = (37, 41)
 #: Windows of answers that a reference has, as a run with the default `windows.training` keeps them.
 WINDOWS: Final = 7
 #: Weeks with a holiday on which the chain shuts or people shop for it: Labor Day, Thanksgiving, Christmas. Reported apart.
 HOLIDAYS: Final = frozenset({36, 46, 51})
-#: Days on which faults begin: every ninth of the answered weeks, so that weekdays differ.
-FAULTY: Final = tuple(FIRST + ANSWERED[0] * WEEK + 9 * number * DAY for number in range(6))
+#: Days on which faults begin: every fifth of the answered weeks, so that weekdays differ.
+FAULTY: Final = tuple(FIRST + ANSWERED[0] * WEEK + 5 * number * DAY for number in range(5))
 #: Days that a fault may go on until it is given up.
 PATIENCE: Final = 7
+
+
+@dataclass(frozen=True)
+class Made:
+    """A release of a week, and what a check of its days needs."""
+
+    recommender: Recommender
+    reference: Reference
+    truth: Known
 
 
 @dataclass(frozen=True)
@@ -66,8 +75,8 @@ class Shop:
     exposures: pl.DataFrame
     events: pl.DataFrame
 
-    def release(self, week: int) -> tuple[Recommender, Reference]:
-        """What would have been served from the Monday of a week on, and its reference."""
+    def release(self, week: int) -> "Made":
+        """What would have been served from the Monday of a week on, its reference, and what the purchases before say."""
         start, data = FIRST + week * WEEK, self.base.data
         if week in self.snapshots:
             fitted = self.snapshots[week]
@@ -79,35 +88,39 @@ class Shop:
         weeks = self.config.monitoring.weeks
         bought = Kept.of([day for day in self.purchases if week - weeks <= day[1] < week])
         answered = Kept.of([day for day in self.answers if week - WINDOWS <= day[1] < week and week in self.snapshots])
-        return replace(self.base, data=_known(data, start), snapshot=fitted), Reference(bought, answered)
+        truth = truth_of(self.bought, data, start)
+        assert truth is not None
+        return Made(replace(self.base, data=_known(data, start), snapshot=fitted), Reference(bought, answered), truth)
 
     def seen(self, day: int, *, requests: bool) -> Seen:
-        """What the shop tells up to the end of a day."""
-        bought = self.bought.filter(pl.col(columns.TIMESTAMP).dt.epoch("s") < day + DAY)
+        """What the shop tells up to the end of a day; of the time before, as much as faults look at, since the truth is summed up."""
+        moment = pl.col(columns.TIMESTAMP).dt.epoch("s")
+        bought = self.bought.filter((moment < day + DAY) & (moment >= day - 40 * DAY))
         if not requests:
             return Seen(bought, self.items)
         shown, events = (frame.filter(pl.col("time") < day + DAY) for frame in (self.exposures, self.events))
         return Seen(bought, self.items, shown, events)
 
 
-def main(weeks: tuple[int, int], releases: Path) -> None:
+def main(weeks: tuple[int, int], releases: Path, *, answering: bool = True) -> None:
     """Judge every day of the weeks, then plant each fault on several days of them."""
     config = load_config(CONFIG)
     benchmark = Benchmark("drift", seed=config.seed)
     answered = (max(ANSWERED[0], weeks[0]), min(ANSWERED[1], weeks[1])) if weeks == REPORTED else (weeks[1] - 2, weeks[1])
-    faulty = FAULTY if weeks == REPORTED else tuple(FIRST + answered[0] * WEEK + 5 * number * DAY for number in range(2))
+    answered = answered if answering else (weeks[1], weeks[1])
+    faulty = FAULTY if weeks == REPORTED else tuple(FIRST + (weeks[1] - 2) * WEEK + 5 * number * DAY for number in range(2))
     shop, read_seconds = prepare(config, releases, answered)
     ordinary, seconds, found = [], [], []
     for week in range(*weeks):
         made = shop.release(week)
         for day in range(FIRST + week * WEEK, FIRST + (week + 1) * WEEK, DAY):
             start = time.perf_counter()
-            verdict = run(shop, *made, day)
+            verdict = run(shop, made, day)
             seconds.append(time.perf_counter() - start)
             ordinary.append((week, verdict))
             print(_line(week, verdict), flush=True)
         for day in (each for each in faulty if (each - FIRST) // WEEK == week):
-            found += [plant(shop, name, fault, day) for name, fault in faults_of(week in shop.snapshots).items()]
+            found += [plant(shop, name, fault, day, made) for name, fault in faults_of(week in shop.snapshots).items()]
     finish(benchmark, config, ordinary, found, seconds, read_seconds)
 
 
@@ -116,19 +129,19 @@ def faults_of(answered: bool) -> dict[str, faults.Fault]:
     return faults.OF_PURCHASES | (faults.OF_ANSWERS | faults.OF_REQUESTS if answered else {})
 
 
-def run(shop: Shop, recommender: Recommender, reference: Reference, day: int, fault: faults.Fault | None = None, first: int = 0) -> Verdict:
+def run(shop: Shop, made: Made, day: int, fault: faults.Fault | None = None, first: int = 0) -> Verdict:
     """One check, with a fault that began some days before, or without."""
+    recommender, reference = made.recommender, made.reference
     given = faults.Day(shop.seen(day, requests=bool(len(reference.answers.days))), recommender, first)
     given = given if fault is None else fault(given)
-    monitored, named = shop.config.monitoring, str(recommender.snapshot.as_of)
-    return check(given.recommender, reference, given.seen, monitored, release=named, day=day, seed=shop.config.seed)
+    named, seed = str(recommender.snapshot.as_of), shop.config.seed
+    return check(given.recommender, reference, given.seen, shop.config.monitoring, release=named, day=day, seed=seed, truth=made.truth)
 
 
-def plant(shop: Shop, name: str, fault: faults.Fault, first: int) -> dict[str, Any]:
-    """Plant a fault on a day and look on, day by day, until there is an alarm."""
+def plant(shop: Shop, name: str, fault: faults.Fault, first: int, made: Made) -> dict[str, Any]:
+    """Plant a fault on a day and look on, day by day, until there is an alarm; the release stays as it is meanwhile."""
     for days in range(1, PATIENCE + 1):
-        day = first + (days - 1) * DAY
-        verdict = run(shop, *shop.release((day - FIRST) // WEEK), day, fault, first)
+        verdict = run(shop, made, first + (days - 1) * DAY, fault, first)
         if verdict.alarm:
             break
     told = verdict.alarms[0] if verdict.alarm else None
@@ -155,9 +168,10 @@ def prepare(config: Config, releases: Path, answered: tuple[int, int]) -> tuple[
         own = purchases.of_histories(base.data, start_of, start_of + WEEK)
         for day in range(start_of, start_of + WEEK, DAY):
             bought.append((day, week, purchases.raw(own.between(start_of, day + DAY), known, base.data, content, day, known)))
-    snapshots, given = answer(config, base, answered)
+    some = answered[0] < answered[1]
+    snapshots, given = answer(config, base, answered) if some else ({}, [])
     kept = {week: fitted for week, fitted in snapshots.items() if week >= answered[0]}
-    shown, events = simulate(base.data, range(answered[0] - 8, answered[1]), FIRST)
+    shown, events = simulate(base.data, range(answered[0] - 8, answered[1]) if some else (), FIRST)
     shop = Shop(config, base, dataset.interactions, dataset.items, bought, given, kept, shown, events)
     print(f"prepared in {time.perf_counter() - start:.0f} s", flush=True)
     return shop, read_seconds
@@ -254,6 +268,7 @@ def finish(
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weeks", type=int, nargs=2, default=REPORTED, metavar=("FROM", "TO"), help="weeks to judge, the last not counted")
+    parser.add_argument("--without-answers", action="store_true", help="leave out answers and the simulated log")
     parser.add_argument("--releases", type=Path, default=ROOT / "releases", help="where the release of `make demo` is")
     given = parser.parse_args()
-    main(tuple(given.weeks), given.releases)
+    main(tuple(given.weeks), given.releases, answering=not given.without_answers)

@@ -58,7 +58,17 @@ class Seen:
     events: pl.DataFrame | None = None
 
 
-def check(recommender: Recommender, reference: Reference, seen: Seen, config: Monitoring, *, release: str, day: int, seed: int) -> Verdict:
+def check(
+    recommender: Recommender,
+    reference: Reference,
+    seen: Seen,
+    config: Monitoring,
+    *,
+    release: str,
+    day: int,
+    seed: int,
+    truth: Known | None = None,
+) -> Verdict:
     """Hold a day's purchases, answers and requests against the reference.
 
     Parameters
@@ -69,6 +79,8 @@ def check(recommender: Recommender, reference: Reference, seen: Seen, config: Mo
         The day's first second, on the shop's own wall clock.
     seed
         Decides which buyers are answered.
+    truth
+        What `seen.bought` says of the release's moment, for who checks several days and sums it up once (`truth_of`).
 
     Raises
     ------
@@ -82,7 +94,8 @@ def check(recommender: Recommender, reference: Reference, seen: Seen, config: Mo
             "Ask for a day from then on, or for an older release."
         )
     bought = _checked(seen.bought)
-    since, truth = _since(bought, seen.items, recommender.data, as_of, day), _truth(bought, recommender.data, as_of)
+    since = _since(bought, seen.items, recommender.data, as_of, day)
+    truth = truth_of(bought, recommender.data, as_of) if truth is None else truth
     own, content = since.between(day, day + DAY), recommender.snapshot.content
 
     parts = []
@@ -154,7 +167,7 @@ def _since(bought: pl.DataFrame, items: pl.DataFrame | None, data: Encoded, as_o
     return purchases.of_table(bought.filter((seconds >= as_of) & (seconds < day + DAY)), items, data)
 
 
-def _truth(bought: pl.DataFrame, data: Encoded, as_of: int) -> Known | None:
+def truth_of(bought: pl.DataFrame, data: Encoded, as_of: int) -> Known | None:
     """What the purchases before the release's moment say, of items and users that it knows; None where there are none."""
     before = bought.filter(pl.col(columns.TIMESTAMP).dt.epoch("s") < as_of)
     for column, ids in ((columns.USER, data.users), (columns.ITEM, data.items)):
