@@ -57,7 +57,7 @@ def check_day(config: Config, release: str, exposures: str | None, day: int, *, 
         folder = home / found.id / day_of(day)
         told = (folder / FIGURES).exists() and Verdict.load(folder / FIGURES).alarm
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / PAGE).write_text(report.render(verdict), encoding="utf-8")
+        (folder / PAGE).write_text(report.render(verdict, reference), encoding="utf-8")
         verdict.save(folder / FIGURES)
         gauges.write(verdict, home if textfiles is None else Path(textfiles), checked_at=at)
     return ended(Checked(verdict, folder, verdict.alarm and not told), cached=False, message=verdict.told())

@@ -26,6 +26,7 @@ from cortex_rec.monitoring.reference import WEEK, Reference
 from cortex_rec.monitoring.verdict import Part, Verdict
 from cortex_rec.recommender import Recommender
 from cortex_rec.releases.store import Release, verify
+from cortex_rec.retrieval.arrivals import Arrivals
 from cortex_rec.splits import Window
 from cortex_rec.testing.release import CONFIG, small_release
 from cortex_rec.testing.shop import OPENING, small_shop
@@ -67,12 +68,18 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 def with_more_windows(recommender: Recommender, kept: Reference) -> Reference:
     """The same with the answers of five weeks, as a shop with more training windows has them."""
-    content, end = recommender.snapshot.content, recommender.snapshot.as_of
+    end, placed = recommender.snapshot.as_of, placed_of(recommender)
     windows = [Window(end - behind * WEEK, end - (behind - 1) * WEEK) for behind in range(5, 0, -1)]
-    placed = Placed(content, np.zeros(len(content), np.float32))
     fits = [snapshot.fit(recommender.data, placed, CONFIG, as_of=window.start) for window in windows]
     of_week = [(replace(recommender, snapshot=fit), window) for fit, window in zip(fits, windows, strict=True)]
     return Reference(kept.purchases, reference.of_answers(of_week, users=40, seed=0))
+
+
+def placed_of(recommender: Recommender) -> Placed:
+    """Where the release's items lie."""
+    arrivals = recommender.snapshot.union.retrievers["arrivals"]
+    assert isinstance(arrivals, Arrivals)
+    return arrivals.content
 
 
 def part(verdict: Verdict, name: str) -> Part:
@@ -122,8 +129,7 @@ def test_bots_are_seen(shop: Shop) -> None:
 
 def test_item_statistics_that_were_not_updated_are_seen(shop: Shop) -> None:
     data, now = shop.recommender.data, shop.recommender.snapshot
-    placed = Placed(now.content, np.zeros(len(data.items), np.float32))
-    old = snapshot.fit(data, placed, CONFIG, as_of=now.as_of - 2 * WEEK).statistics
+    old = snapshot.fit(data, placed_of(shop.recommender), CONFIG, as_of=now.as_of - 2 * WEEK).statistics
     assert "skew_item_lines" in {signal.name for signal in shop.check(1, snapshot=replace(now, statistics=old)).alarms}
 
 
@@ -292,8 +298,8 @@ def test_the_gauges_say_what_the_verdict_says(shop: Shop, tmp_path: Path) -> Non
 
 def test_the_page_of_an_alarm_stands_alone_and_can_be_read(shop: Shop, tmp_path: Path) -> None:
     verdict = shop.check(2, shop.bought(lambda after: after.with_columns(pl.col(columns.PRICE) * 100)))
-    text = report.render(verdict)
-    assert text == report.render(Verdict.load(saved(verdict, tmp_path))), "the same bytes for the same figures"
+    text = report.render(verdict, shop.reference)
+    assert text == report.render(Verdict.load(saved(verdict, tmp_path)), shop.reference), "the same bytes for the same figures"
     (tmp_path / "drift.html").write_text(text)
     with chromium() as browser:
         page = browser.new_page()

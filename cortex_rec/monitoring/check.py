@@ -145,7 +145,7 @@ def _requests(recommender: Recommender, seen: Seen, release: str, day: int) -> P
     one = of_day(day)
     if one.size < FEWEST["requests"]:
         return _few("requests", one.size)
-    before = [(start, (start - day - 6 * DAY) // WEEK, of_day(start)) for start in range(day - LOG_WEEKS * WEEK, day, DAY)]
+    before = [(start, (start - day) // WEEK, of_day(start)) for start in range(day - LOG_WEEKS * WEEK, day, DAY)]
     whole = [(start, block, each) for start, block, each in before if each.size >= FEWEST["requests"]]
     bins = layout([each for _, _, each in whole])
     return _part("requests", Profiles.of([(s, b, each.counted(bins)) for s, b, each in whole]), one, bins, requests.RULE, day, 0)

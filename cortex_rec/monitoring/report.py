@@ -3,14 +3,25 @@
 from html import escape
 from typing import Final
 
+import numpy as np
+
+from cortex_rec.arrays import F64
 from cortex_rec.evaluation import charts
 from cortex_rec.evaluation.report_parts import figure, section, table
 from cortex_rec.evaluation.report_style import CSS
+from cortex_rec.monitoring.reference import Reference
 from cortex_rec.monitoring.verdict import Part, Signal, Verdict
+from cortex_rec.splits import day_of
 
 #: Signals of a part that are drawn and shown before the rest is folded away.
 _SHOWN: Final = 12
 _HEADINGS: Final = ("signal", "on the day", "expected", "deviations", "as far off by chance")
+#: Weeks of the reference that are shown, and the figures of them.
+_WEEKS: Final = 10
+_SERIES: Final = {
+    "purchases": ("lines", "buyers", "items_a_line", "best_seller_lines", "unsold_items", "surprise_bits"),
+    "answers": ("candidates", "candidate_recall", "hits", "items_shown", "best_sellers_shown", "log_bought_of_promised"),
+}
 _LEADS: Final = {
     "purchases": "What was bought, beside the same weekday of the weeks before, and beside what the release knew of items and buyers.",
     "answers": "What the release would answer to a sample of the day's buyers, beside its answers in its training and test windows.",
@@ -19,8 +30,15 @@ _LEADS: Final = {
 }
 
 
-def render(verdict: Verdict) -> str:
+def render(verdict: Verdict, reference: Reference) -> str:
     """Write the page.
+
+    Parameters
+    ----------
+    verdict
+        What was found.
+    reference
+        What it was held against: its weeks are shown beside the day.
 
     Returns
     -------
@@ -34,7 +52,7 @@ def render(verdict: Verdict) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{title}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n"
         f"<h1>Is {escape(verdict.day)} like the weeks before?</h1>\n{_introduction(verdict)}\n{_cards(verdict)}\n"
-        + "\n".join([_alarms(verdict), *parts, _meaning(verdict)])
+        + "\n".join([_alarms(verdict), *parts, _over_time(verdict, reference), _meaning(verdict)])
         + "\n</main>\n</body>\n</html>\n"
     )
 
@@ -101,6 +119,29 @@ def _often(p: float) -> str:
 
 def _colour(signal: Signal, verdict: Verdict) -> str:
     return "personal_decay" if signal.p < verdict.level else "system"
+
+
+def _over_time(verdict: Verdict, reference: Reference) -> str:
+    """Volume, breadth and popularity, week by week of the reference, and on the day."""
+    body = ""
+    for name, kept in (("purchases", reference.purchases), ("answers", reference.answers)):
+        days, shown = kept.days, _SERIES[name]
+        today = {one.name: one.value for part in verdict.parts if part.name == name for one in part.signals}
+        if not len(days) or not all(figure in days.numbers for figure in shown):
+            continue
+        weeks = np.unique(days.block)[-_WEEKS:]
+        rows = [
+            ([day_of(int(days.start[days.block == week][0])), *(_mean(days.numbers[one][days.block == week]) for one in shown)], "")
+            for week in weeks
+        ]
+        rows.append(([escape(verdict.day), *(f"{today[one]:.4g}" if one in today else "–" for one in shown)], "system"))
+        body += f"<h3>{name.capitalize()}, mean of a day</h3>" + table(["week from", *(one.replace("_", " ") for one in shown)], rows)
+    return section("Over time", "The last weeks that the release keeps, and the day below them.", body) if body else ""
+
+
+def _mean(values: F64) -> str:
+    known = values[np.isfinite(values)]
+    return f"{known.mean():.4g}" if len(known) else "–"
 
 
 def _meaning(verdict: Verdict) -> str:

@@ -1,6 +1,6 @@
 """What is ordinary: how far signals wander in weeks of the reference, and how rare a day's largest deviation would be then."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -58,7 +58,9 @@ def judge(profiles: Profiles, rule: Rule) -> Judged | None:
     Westfall and Young 1993, Resampling-based multiple testing (the single-step maximum); Coles 2001, Statistical modeling of extreme
     values, chapter 3.
     """
-    found = signals(profiles, rule)
+    # A young shop is compared with fewer weeks, so that some are left to learn the ordinary from.
+    weeks = len(np.unique(profiles.block)) - 1
+    found = signals(profiles, replace(rule, memory=max(1, min(rule.memory, weeks // 2))))
     own = profiles.block == profiles.block[-1]
     compared = np.isfinite(found.shift).any(axis=1) & ~own
     if compared.sum() < FEWEST_DAYS:
