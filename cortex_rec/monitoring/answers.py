@@ -22,8 +22,8 @@ RULE: Final = Rule(
 )
 #: Items of an answer that count as shown.
 SHOWN: Final = 10
-#: Features that tell the day itself.
-_CALENDAR: Final = ("day_of_month",)
+#: Beginnings of features that change by plan from one day to the next: the calendar, campaigns, offers.
+PLANNED: Final = ("day_of_month", "coupon_", "offer_")
 #: What stands for a promise of nothing, and of no purchase: half a purchase.
 _HALF: Final = 0.5
 
@@ -61,7 +61,7 @@ def raw(recommender: Recommender, bought: Lines, *, day: int, users: int, seed: 
     hit, all_bought = _came_true(ranked, chosen, bought, len(data.items))
     owner = ranked.lists.owner
     shown = np.arange(len(owner)) - ranked.lists.pointer[owner] < SHOWN
-    values = {f"feature_{name}": column for name, column in zip(matrix.names, matrix.values.T, strict=True) if name not in _CALENDAR}
+    values = {f"feature_{name}": column for name, column in zip(matrix.names, matrix.values.T, strict=True) if not name.startswith(PLANNED)}
     values |= {"score": ranked.scores, "score_shown": ranked.scores[shown], "probability_shown": ranked.probabilities[shown]}
     named = {"retrievers": _shares(ranked.found_by, snapshot.union.names)}
     named |= {"retrievers_shown": _shares(ranked.found_by[shown], snapshot.union.names)}

@@ -180,11 +180,11 @@ def truth_of(bought: pl.DataFrame, data: Encoded, as_of: int) -> Known | None:
 
 def _notes(data: Encoded, seen: Seen, truth: Known | None) -> list[str]:
     notes = []
-    extra = sorted(set(seen.bought.columns) - set(columns.INTERACTIONS))
+    extra = set(seen.bought.columns) - set(columns.INTERACTIONS)
     if seen.items is not None:
-        extra += sorted(set(seen.items.columns) - set(columns.ITEMS) - set(data.catalogue.codes))
+        extra |= set(seen.items.columns) - set(columns.ITEMS) - set(data.catalogue.codes)
     if extra:
-        notes.append(f"columns that the release does not know are not compared: {', '.join(extra)}")
+        notes.append(f"columns that the release does not know are not compared: {', '.join(sorted(extra))}")
     if truth is None:
         notes.append("no purchase before the release's moment was given: whether what it serves is stale is not judged")
     if seen.items is None:

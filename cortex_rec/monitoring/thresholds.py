@@ -15,6 +15,8 @@ FEWEST_DAYS: Final = 14
 #: The least deviation of a signal that counts as one: a tenth of a distance, and as much of a figure on its scale.
 LEAST_DISTANCE: Final = 0.1
 LEAST_FIGURE: Final = 0.01
+#: Weeks that the median deviation of all distances counts as, beside each one's own.
+PRIOR_WEEKS: Final = 6
 #: Robust deviations beyond which a day of the reference is an event of its own, from which nothing is learned of ordinary days.
 OUTLIER: Final = 5.0
 
@@ -68,8 +70,9 @@ def judge(profiles: Profiles, rule: Rule) -> Judged | None:
     shift, block = found.shift[compared], profiles.block[compared]
     # A signal that half of the days lack is not known well enough.
     usable = np.isfinite(shift).mean(axis=0) > 0.5
-    z = _standardised(found.shift[-1:], shift, found)[0]
-    ordinary = np.concatenate([_standardised(shift[block == one], shift[block != one], found) for one in np.unique(block)])
+    each = np.unique(block)
+    z = _standardised(found.shift[-1:], shift, found, len(each))[0]
+    ordinary = np.concatenate([_standardised(shift[block == one], shift[block != one], found, len(each) - 1) for one in each])
     tested = usable & np.isfinite(z)
     p = np.full(len(z), np.nan)
     if tested.any():
@@ -80,14 +83,26 @@ def judge(profiles: Profiles, rule: Rule) -> Judged | None:
     return Judged(found.names, found.value[-1], found.expected[-1], np.where(tested, z, np.nan), p, int(compared.sum()))
 
 
-def _standardised(shift: F64, ordinary: F64, found: Signals) -> F64:
-    """(n_days, n_signals) deviations of some days by the ordinary ones; absolute where either direction is of interest."""
+def _standardised(shift: F64, ordinary: F64, found: Signals, weeks: int) -> F64:
+    """(n_days, n_signals) deviations of some days by the ordinary ones of so many weeks; absolute where either direction is of interest.
+
+    Days of a week are alike, so that few weeks tell little of a signal's deviation: those of distances, which are on one scale, are drawn
+    to their median as if it came from `PRIOR_WEEKS` more.
+
+    Source
+    ------
+    Smyth 2004, Linear models and empirical Bayes methods for assessing differential expression (the moderated variance).
+    """
     least = np.where(found.one_sided, LEAST_DISTANCE, LEAST_FIGURE)
     kept = _without_outliers(ordinary, least)
     count = np.isfinite(kept).sum(axis=0)
     enough = count > 1
     mean, deviation = np.full(len(count), np.nan), np.full(len(count), np.nan)
     mean[enough], deviation[enough] = np.nanmean(kept[:, enough], axis=0), np.nanstd(kept[:, enough], axis=0, ddof=1)
+    if enough[found.one_sided].any():
+        middle = np.nanmedian(deviation[found.one_sided])
+        moderated = np.sqrt((PRIOR_WEEKS * middle**2 + max(weeks - 1, 0) * deviation**2) / (PRIOR_WEEKS + max(weeks - 1, 0)))
+        deviation = np.where(found.one_sided, moderated, deviation)
     # The mean of few days is itself not certain.
     z = (shift - mean) / (np.maximum(deviation, least) * np.sqrt(1 + 1 / np.maximum(count, 1)))
     sided: F64 = np.where(found.one_sided, z, np.abs(z))
