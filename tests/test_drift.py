@@ -99,7 +99,7 @@ def test_the_days_of_an_ordinary_week_raise_no_alarm_and_every_part_but_the_log_
 
 def test_a_price_in_cents_is_seen_on_its_first_day(shop: Shop) -> None:
     verdict = shop.check(2, shop.bought(lambda after: after.with_columns(pl.col(columns.PRICE) * 100)))
-    assert {"psi/price", "js/price"} <= {signal.name for signal in verdict.alarms}
+    assert "psi/price" in {signal.name for signal in verdict.alarms}
     assert "is not like the weeks before" in verdict.told()
 
 
@@ -230,7 +230,7 @@ def test_an_ordinary_log_is_judged_and_one_whose_clicks_are_lost_is_seen(shop: S
     assert not ordinary.alarm, ordinary.told()
     first = shop.recommender.snapshot.as_of + 2 * DAY
     lost = shop.check(2, replace(seen, events=events.filter(pl.col("time") < first)))
-    assert "click_through_1" in {signal.name for signal in lost.alarms}
+    assert "log_liked_of_promised" in {signal.name for signal in lost.alarms}
     asked = pl.concat([exposures, exposures.filter(pl.col("time") >= first).sample(3_000, with_replacement=True, seed=1).with_columns(
         pl.lit("bot").alias("user"))])  # fmt: skip
     bots = shop.check(2, replace(seen, exposures=asked))
