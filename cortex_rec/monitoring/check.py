@@ -136,11 +136,11 @@ def _requests(recommender: Recommender, seen: Seen, release: str, day: int) -> P
     if seen.exposures is None:
         return Part("requests", "absent", "no log of answers was given; CORTEX_REC_EXPOSURES makes the service keep one")
     events = pl.DataFrame(schema=requests.EVENTS) if seen.events is None else seen.events
-    shown, data, content = seen.exposures, recommender.data, recommender.snapshot.content
+    shown = seen.exposures
 
     def of_day(start: int) -> Raw:
         own, theirs = (frame.filter((pl.col("time") >= start) & (pl.col("time") < start + DAY)) for frame in (shown, events))
-        return requests.raw(own, theirs, data.users, data.items, content, release=release)
+        return requests.raw(own, theirs, recommender, start, release=release)
 
     one = of_day(day)
     if one.size < FEWEST["requests"]:

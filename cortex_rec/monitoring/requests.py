@@ -5,10 +5,11 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from cortex_rec.arrays import DAY, F32, F64
+from cortex_rec.arrays import DAY, F32, F64, Array
 from cortex_rec.ids import IdMap
 from cortex_rec.monitoring.raw import Named, Raw
 from cortex_rec.monitoring.signals import Rule
+from cortex_rec.recommender import Recommender
 
 RULE: Final = Rule(
     memory=2,
@@ -23,6 +24,7 @@ RULE: Final = Rule(
 _PLACES: Final = {"1": (0, 0), "2_to_5": (1, 4), "6_to_10": (5, 9), "11_on": (10, 10**6)}
 #: Places with a bin of their own.
 _SHOWN: Final = 20
+WEEK: Final = 7 * DAY
 HOURS: Final = tuple(f"{hour:02}" for hour in range(24))
 #: Kinds of events that say that a shown item was liked.
 LIKED: Final = ("click", "cart", "purchase")
@@ -30,7 +32,7 @@ EVENTS: Final = {"kind": pl.String, "user": pl.String, "item": pl.String, "time"
 _HALF: Final = 0.5
 
 
-def raw(exposures: pl.DataFrame, events: pl.DataFrame, users: IdMap, items: IdMap, content: F32, *, release: str) -> Raw:
+def raw(exposures: pl.DataFrame, events: pl.DataFrame, recommender: Recommender, day: int, *, release: str) -> Raw:
     """A day of the log before it is counted.
 
     Parameters
@@ -39,13 +41,15 @@ def raw(exposures: pl.DataFrame, events: pl.DataFrame, users: IdMap, items: IdMa
         `cortex_rec.events.exposures.SCHEMA`, of one day.
     events
         `EVENTS`, of the same day.
-    users, items
-        Of the release in production.
-    content
-        (n_items, d) vectors of what items say and show.
-    release
-        Its id: answers of another one are counted.
+    recommender, release
+        The release in production, and its id: answers of another one are counted.
+    day
+        First second of the day. A day before the release's moment is seen as by a release of its own week, which did not know everybody
+        yet.
     """
+    items, content = recommender.data.items, recommender.snapshot.content
+    as_of = recommender.snapshot.as_of
+    known = _known(recommender, as_of if day >= as_of else as_of - -(-(as_of - day) // WEEK) * WEEK)
     places = _places(exposures, events)
     retrievers = (
         exposures.select(pl.col("retrievers").list.explode()).to_series().list.explode()
@@ -63,7 +67,7 @@ def raw(exposures: pl.DataFrame, events: pl.DataFrame, users: IdMap, items: IdMa
         "liked_places": Named(np.minimum(places.filter("liked")["place"].to_numpy(), _SHOWN - 1), [str(at + 1) for at in range(_SHOWN)]),
         "kinds_of_events": _texts(events["kind"]),
     }
-    return Raw(exposures.height, values, named, _numbers(exposures, events, places, users, shown, release), _vectors(shown, content))
+    return Raw(exposures.height, values, named, _numbers(exposures, events, places, known, shown, release), _vectors(shown, content))
 
 
 def _places(exposures: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
@@ -78,7 +82,7 @@ def _places(exposures: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
 
 
 def _numbers(
-    exposures: pl.DataFrame, events: pl.DataFrame, places: pl.DataFrame, users: IdMap, shown: np.ndarray, release: str
+    exposures: pl.DataFrame, events: pl.DataFrame, places: pl.DataFrame, known: frozenset[str], shown: Array, release: str
 ) -> dict[str, float]:
     named = exposures.filter(pl.col("user") != "")["user"]
     place, liked = places["place"].to_numpy(), places["liked"].to_numpy()
@@ -91,7 +95,7 @@ def _numbers(
         "busiest_asker_requests": float(_sizes(named).max(initial=0)),
         "busiest_clicker_events": float(_sizes(events["user"]).max(initial=0)),
         "nameless": _mean(exposures["user"] == ""),
-        "new_askers": float(np.mean(users.rows(named) < 0)) if len(named) else np.nan,
+        "new_askers": _mean(~named.is_in(list(known))),
         "fallbacks": _mean(exposures["fallback"] != ""),
         "other_releases": _mean(exposures["release"] != release),
         "unlisted_items": float(np.mean(shown < 0)) if len(shown) else np.nan,
@@ -102,7 +106,15 @@ def _numbers(
     }
 
 
-def _vectors(shown: np.ndarray, content: F32) -> dict[str, F64]:
+def _known(recommender: Recommender, moment: int) -> frozenset[str]:
+    """Users who had bought something before a moment."""
+    histories = recommender.data.histories
+    some = np.flatnonzero(np.diff(histories.pointer) > 0)
+    # A user's purchases are in the order of time.
+    return frozenset(recommender.data.users.external(some[histories.time[histories.pointer[some]] < moment]))
+
+
+def _vectors(shown: Array, content: F32) -> dict[str, F64]:
     listed = shown[(shown >= 0) & (shown < len(content))]
     return {"shown": content[listed].mean(axis=0, dtype=np.float64)} if len(listed) else {}
 
@@ -113,7 +125,7 @@ def _texts(column: pl.Series) -> Named:
     return Named(IdMap(pl.Series(names, dtype=pl.String)).rows(column), names)
 
 
-def _sizes(column: pl.Series) -> np.ndarray:
+def _sizes(column: pl.Series) -> Array:
     """How often each text is there, but for the empty one."""
     named = column.filter(column != "")
     return named.value_counts()["count"].to_numpy() if len(named) else np.zeros(0, np.int64)
