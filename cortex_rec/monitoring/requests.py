@@ -111,7 +111,7 @@ def _known(recommender: Recommender, moment: int) -> frozenset[str]:
     histories = recommender.data.histories
     some = np.flatnonzero(np.diff(histories.pointer) > 0)
     # A user's purchases are in the order of time.
-    return frozenset(recommender.data.users.external(some[histories.time[histories.pointer[some]] < moment]))
+    return frozenset(recommender.data.users.external(some[histories.time[histories.pointer[some]] < moment].astype(np.int32)))
 
 
 def _vectors(shown: Array, content: F32) -> dict[str, F64]:
