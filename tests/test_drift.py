@@ -19,7 +19,7 @@ from cortex_rec.dataset import Dataset
 from cortex_rec.embeddings.placed import Placed
 from cortex_rec.errors import ArtifactError, DataError
 from cortex_rec.events.exposures import SCHEMA
-from cortex_rec.monitoring import gauges, reference, report, requests
+from cortex_rec.monitoring import frozen, gauges, reference, report, requests
 from cortex_rec.monitoring.check import Seen, check
 from cortex_rec.monitoring.known import Known
 from cortex_rec.monitoring.reference import WEEK, Reference
@@ -92,7 +92,7 @@ def test_the_days_of_an_ordinary_week_raise_no_alarm_and_every_part_but_the_log_
         verdict = shop.check(day)
         assert not verdict.alarm, verdict.told()
         assert {each.name: each.state for each in verdict.parts} == {
-            "purchases": "judged", "answers": "judged", "stores": "judged", "requests": "absent",
+            "purchases": "judged", "answers": "judged", "features": "judged", "stores": "judged", "requests": "absent",
         }  # fmt: skip
         assert "no log of answers" in verdict.told()
 
@@ -142,10 +142,11 @@ def test_histories_that_were_not_updated_are_seen(shop: Shop) -> None:
 def test_a_feature_that_is_stuck_is_seen_in_the_answers(shop: Shop) -> None:
     now = shop.recommender.snapshot
     stuck = replace(now.statistics, trials=np.full_like(now.statistics.trials, now.statistics.trials.mean()))
-    (ordinary, frozen) = (part(shop.check(1, snapshot=each), "answers") for each in (now, replace(now, statistics=stuck)))
-    assert [signal.name for signal in frozen.signals if signal.p < 1e-6] == ["stuck_features"]
-    assert frozen.signals[1].name.startswith("psi/feature_item_trials"), "which one it is"
-    assert frozen.signals[1].deviations > 2 * ordinary.signals[0].deviations
+    verdict = shop.check(1, snapshot=replace(now, statistics=stuck))
+    named = {"stuck/feature_item_trials_7", "stuck/feature_item_trials_28", "stuck/feature_item_trials_91"}
+    assert {signal.name for signal in verdict.alarms if signal.part == "features"} <= named
+    assert "stuck/feature_item_trials_7" in {signal.name for signal in verdict.alarms}
+    assert not {signal.name for signal in part(shop.check(1), "features").signals} & named
 
 
 def test_what_a_release_serves_is_what_its_purchases_say(shop: Shop) -> None:
@@ -276,6 +277,12 @@ def test_the_click_through_of_a_place_is_counted_by_hand(shop: Shop) -> None:
     assert numbers["log_liked_of_promised"] == pytest.approx(np.log(1.5 / 1.5))
     assert found.named["retrievers"].counts() == {"graph": 3.0, "popular": 1.0}
     assert found.named["liked_places"].counts() == {"1": 1.0}
+
+
+def test_the_mode_of_a_feature_is_the_share_of_its_most_frequent_value() -> None:
+    assert frozen.mode(np.array([1.0, 2.0, 2.0, np.nan])) == 0.5
+    assert frozen.mode(np.array([np.nan, np.nan, 2.0])) == pytest.approx(2 / 3)
+    assert frozen.mode(np.full(5, 3.0)) == 1.0
 
 
 def test_a_verdict_is_the_same_after_it_was_saved(shop: Shop, tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """What a release would answer to the buyers of a day: its features, candidates, scores and promises, and what of them came true."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from cortex_rec.answered import Ranked
-from cortex_rec.arrays import F32, I32, I64, Bool, find
+from cortex_rec.arrays import I32, I64, Bool, find
 from cortex_rec.features.assemble import assemble
+from cortex_rec.monitoring import frozen
 from cortex_rec.monitoring.purchases import Lines
 from cortex_rec.monitoring.raw import Named, Raw
 from cortex_rec.monitoring.signals import Rule
@@ -18,6 +19,7 @@ from cortex_rec.recommender import Recommender
 RULE: Final = Rule(
     memory=1,
     by_weekday=False,
+    untested=(frozen.MODE,),
     scales={"candidates": "count", "candidate_recall": "share", "hits": "share", "items_shown": "share", "best_sellers_shown": "share"},
 )
 #: Items of an answer that count as shown.
@@ -62,9 +64,9 @@ def raw(recommender: Recommender, bought: Lines, *, day: int, users: int, seed: 
     owner = ranked.lists.owner
     shown = np.arange(len(owner)) - ranked.lists.pointer[owner] < SHOWN
     values = {f"feature_{name}": column for name, column in zip(matrix.names, matrix.values.T, strict=True) if not name.startswith(PLANNED)}
-    stuck = _stuck(values)
+    modes = {f"{frozen.MODE}{name}": frozen.mode(column) for name, column in values.items()}
     values |= {"score": ranked.scores, "score_shown": ranked.scores[shown], "probability_shown": ranked.probabilities[shown]}
-    numbers = _numbers(recommender, ranked, shown, hit, all_bought) | {"stuck_features": stuck}
+    numbers = _numbers(recommender, ranked, shown, hit, all_bought) | modes
     named = {"retrievers": _shares(ranked.found_by, snapshot.union.names)}
     named |= {"retrievers_shown": _shares(ranked.found_by[shown], snapshot.union.names)}
     return Raw(
@@ -97,12 +99,6 @@ def _numbers(recommender: Recommender, ranked: Ranked, shown: Bool, hit: Bool, b
         "best_sellers_shown": float(np.isin(items, best).mean()),
         "log_bought_of_promised": float(np.log((hit[shown].sum() + _HALF) / (promised + _HALF))),
     }
-
-
-def _stuck(features: Mapping[str, F32]) -> float:
-    """How many features have one value for all candidates of all buyers."""
-    spread = (values[np.isfinite(values)] for values in features.values())
-    return float(sum(len(known) == 0 or known.min() == known.max() for known in spread))
 
 
 def _shares(found_by: Bool, names: Sequence[str]) -> Named:

@@ -12,7 +12,7 @@ from cortex_rec.config import Monitoring
 from cortex_rec.encoding import Encoded
 from cortex_rec.errors import DataError
 from cortex_rec.histories import from_interactions
-from cortex_rec.monitoring import answers, purchases, requests, stores, thresholds
+from cortex_rec.monitoring import answers, frozen, purchases, requests, stores, thresholds
 from cortex_rec.monitoring.bins import Bins
 from cortex_rec.monitoring.known import Known
 from cortex_rec.monitoring.profiles import Profiles
@@ -110,6 +110,7 @@ def check(
             ("answers", reference.answers, answered, answers.RULE),
         ):
             parts.append(_part(name, kept.days, one, kept.layout, rule, day, int(kept.days.block.max(initial=-1)) + 1))
+        parts.append(frozen.judge(reference.answers.days, answered))
         parts.append(stores.judge(reference.purchases.days, bought_then, reference.purchases.layout))
     parts.append(_requests(recommender, seen, release, day))
     notes = _notes(recommender.data, seen, truth)

@@ -22,7 +22,7 @@ NEW_GROUP: Final = "new_value_of_"
 RULE: Final = Rule(
     memory=8,
     by_weekday=True,
-    untested=frozenset({SILENCE}),
+    untested=(SILENCE,),
     scales={
         "lines": "count", "baskets": "count", "buyers": "count", "busiest_buyer_lines": "count", "longest_silence_baskets": "count",
         "new_buyers": "share", "unlisted_items": "share", "unsold_items": "share", "best_seller_lines": "share",

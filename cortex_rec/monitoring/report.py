@@ -25,6 +25,7 @@ _SERIES: Final = {
 _LEADS: Final = {
     "purchases": "What was bought, beside the same weekday of the weeks before, and beside what the release knew of items and buyers.",
     "answers": "What the release would answer to a sample of the day's buyers, beside its answers in its training and test windows.",
+    "features": "Ranking features of which all candidates of all buyers have one value, by how many had the most frequent one before.",
     "stores": "Stores without any purchase on the day, by how many baskets each was expected to have.",
     "requests": "What the service was asked and what came of it, beside the log's own weeks before.",
 }
@@ -92,7 +93,7 @@ def _part(part: Part, verdict: Verdict) -> str:
         return section(part.name.capitalize(), lead, f'<p class="verdict muted">Not judged: {escape(part.told)}.</p>')
     first, rest = part.signals[:_SHOWN], part.signals[_SHOWN:]
     if not first:
-        return section(part.name.capitalize(), lead, "<p>Nothing to show: no store is silent.</p>")
+        return section(part.name.capitalize(), lead, "<p>Nothing to show: none is.</p>")
     bars = [charts.Bar(one.name, max(one.deviations, 0.0), f"{one.deviations:.1f}", colour=_colour(one, verdict)) for one in first]
     body = figure(charts.bars(bars), "Standard deviations from the ordinary, the signals that are furthest from it.")
     body += table(list(_HEADINGS), [_row(one, verdict) for one in first])
@@ -106,7 +107,7 @@ def _part(part: Part, verdict: Verdict) -> str:
 
 def _row(signal: Signal, verdict: Verdict) -> tuple[list[str], str]:
     kind = "system" if signal.p < verdict.level else ""
-    expected = "" if "/" in signal.name and signal.part != "stores" else f"{signal.expected:.4g}"
+    expected = "" if "/" in signal.name and signal.part not in ("stores", "features") else f"{signal.expected:.4g}"
     return [escape(signal.name), f"{signal.value:.4g}", expected, f"{signal.deviations:.1f}", _often(signal.p)], kind
 
 

@@ -10,10 +10,10 @@ from cortex_rec.arrays import DAY, F64, Bool
 from cortex_rec.monitoring import distances
 from cortex_rec.monitoring.profiles import Profiles
 
-#: Distances below these are of no interest, however regular a shop is: they are added before the logarithm, so that a thousandth of
-#: a shift is not told from a hundredth.
-PSI_OF_INTEREST: Final = 0.02
-JS_OF_INTEREST: Final = 0.05
+#: Distances below these are of no interest, however regular a shop is (by custom, a PSI below 0.1 is no shift): they are added before
+#: the logarithm, so that a thousandth of a shift is not told from a hundredth.
+PSI_OF_INTEREST: Final = 0.1
+JS_OF_INTEREST: Final = 0.15
 COSINE_OF_INTEREST: Final = 0.002
 
 
@@ -31,13 +31,13 @@ class Rule:
         How a figure is measured, by its name or the beginning of it: `count` by its ratio, `share` by its angle; any other by its
         difference.
     untested
-        Histograms that are kept for another purpose.
+        Beginnings of the names of what is kept for another purpose.
     """
 
     memory: int
     by_weekday: bool
     scales: Mapping[str, str]
-    untested: frozenset[str] = frozenset()
+    untested: tuple[str, ...] = ()
 
     def scale_of(self, name: str) -> str:
         """How a figure is measured."""
@@ -79,7 +79,7 @@ def signals(profiles: Profiles, rule: Rule) -> Signals:
         columns.append((value, np.zeros(len(value)), np.log(value + least), True))
 
     for name, rows in profiles.histograms.items():
-        if name in rule.untested:
+        if name.startswith(rule.untested):
             continue
         expected = _mean(weights, distances.shares(rows))
         # Every day weighs the same in what is expected, which then counts as many lines as the day itself.
@@ -89,6 +89,8 @@ def signals(profiles: Profiles, rule: Rule) -> Signals:
     for name, rows in profiles.vectors.items():
         distance(f"cosine/{name}", distances.cosine(_mean(weights, rows), rows), COSINE_OF_INTEREST)
     for name, rows in profiles.numbers.items():
+        if name.startswith(rule.untested):
+            continue
         scaled = _scaled(rows, rule.scale_of(name))
         names.append(name)
         columns.append((rows, _mean(weights, rows), scaled - _mean(weights, scaled), False))

@@ -50,7 +50,8 @@ def judge(profiles: Profiles, rule: Rule) -> Judged | None:
 
     Notes
     -----
-    A signal is standardised by mean and deviation of the reference's days; a day of the reference by those of the other weeks. Each
+    A signal is standardised by mean and deviation of the reference's days; a day of the reference by those of the other weeks, and all of
+    them by how far the latter go, where that is further than one deviation. Each
     day's largest standardised deviation follows a distribution of maxima, to which Gumbel's is fitted. A signal's `p` is the chance
     of that maximum being as large as the signal's own deviation, which controls the chance of any false alarm among all signals of a
     day, however they hang together.
@@ -73,6 +74,11 @@ def judge(profiles: Profiles, rule: Rule) -> Judged | None:
     each = np.unique(block)
     z = _standardised(found.shift[-1:], shift, found, len(each))[0]
     ordinary = np.concatenate([_standardised(shift[block == one], shift[block != one], found, len(each) - 1) for one in each])
+    # Some signals wander further from week to week than their days within weeks say: what the other weeks show of it counts.
+    known = np.isfinite(ordinary)
+    squares = np.where(known, ordinary, 0) ** 2
+    further = np.sqrt(np.maximum(squares.sum(axis=0) / np.maximum(known.sum(axis=0), 1), 1))
+    z, ordinary = z / further, ordinary / further
     tested = usable & np.isfinite(z)
     p = np.full(len(z), np.nan)
     if tested.any():

@@ -168,6 +168,8 @@ def words(signal: Signal) -> str:
     """A signal with its figures: `psi/price 3.1`, `baskets 40 in place of 380`, `store 367 is silent, 9.8 baskets were expected`."""
     if signal.part == "stores":
         return f"store {signal.name.partition('/')[2]} is silent, {signal.expected:.1f} baskets were expected"
+    if signal.part == "features":
+        return f"{signal.name.partition('/')[2]} is the same for all, {signal.expected:.0%} had the most frequent value before"
     if "/" in signal.name:
         return f"{signal.name} {signal.value:.3g}"
     return f"{signal.name} {signal.value:.4g} in place of {signal.expected:.4g}"
