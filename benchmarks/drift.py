@@ -1,8 +1,9 @@
 """Drift on the grocery chain's year: alarms on ordinary days, and planted faults with the delay until each is seen.
 
 A release a week, made of what was known before its Monday, is held against each day of its week, as a shop that trains at least weekly
-would. Settings were chosen on the weeks from 10 July to 10 September (`--weeks 27 36`); what is reported are the 16 weeks from then on. The release of `make demo` lends its content vectors and its ranker, which has
-learned from weeks after 13 November only: answers are judged in three weeks long before these.
+would. Settings were chosen on the weeks from 10 July to 10 September (`--weeks 27 36`); what is reported are the 16 weeks from then on.
+The release of `make demo` lends its content vectors and its ranker, which has learned from weeks after 13 November only: answers and
+requests are judged in three weeks long before these.
 
 `make bench NAME=drift`
 """

@@ -63,16 +63,18 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     known = whole.interactions.filter(pl.col(columns.TIMESTAMP) < OPENING + timedelta(weeks=WEEKS - 1))
     release = small_release(tmp_path_factory.mktemp("drift") / "releases", shop=replace(whole, interactions=known))
     recommender = Recommender.load(release.path)
-    return Shop(whole, release, recommender, with_more_windows(recommender, Reference.load(release.path)))
+    return Shop(whole, release, *with_more_windows(recommender, Reference.load(release.path)))
 
 
-def with_more_windows(recommender: Recommender, kept: Reference) -> Reference:
-    """The same with the answers of five weeks, as a shop with more training windows has them."""
+def with_more_windows(recommender: Recommender, kept: Reference) -> tuple[Recommender, Reference]:
+    """The same with the answers of five weeks, each fit going on from the one before, as a shop with more training windows has them."""
     end, placed = recommender.snapshot.as_of, placed_of(recommender)
     windows = [Window(end - behind * WEEK, end - (behind - 1) * WEEK) for behind in range(5, 0, -1)]
-    fits = [snapshot.fit(recommender.data, placed, CONFIG, as_of=window.start) for window in windows]
-    of_week = [(replace(recommender, snapshot=fit), window) for fit, window in zip(fits, windows, strict=True)]
-    return Reference(kept.purchases, reference.of_answers(of_week, users=40, seed=0))
+    fits: list[snapshot.Snapshot] = []
+    for start in (*(window.start for window in windows), end):
+        fits.append(snapshot.fit(recommender.data, placed, CONFIG, as_of=start, start=fits[-1] if fits else None))
+    of_week = [(replace(recommender, snapshot=fit), window) for fit, window in zip(fits[:-1], windows, strict=True)]
+    return replace(recommender, snapshot=fits[-1]), Reference(kept.purchases, reference.of_answers(of_week, users=40, seed=0))
 
 
 def placed_of(recommender: Recommender) -> Placed:

@@ -3,12 +3,11 @@
 from typing import Final
 
 import numpy as np
-from scipy import stats
 
 from cortex_rec.arrays import Array
 from cortex_rec.monitoring.profiles import Profiles
 from cortex_rec.monitoring.raw import Raw
-from cortex_rec.monitoring.verdict import Part, Signal
+from cortex_rec.monitoring.verdict import Part, Signal, normal_score
 
 #: Begins the name of a feature's mode among a day's numbers.
 MODE: Final = "mode/"
@@ -45,6 +44,6 @@ def judge(days: Profiles, one: Raw | None) -> Part:
         usual = float(np.nanmax(days.numbers[name]))
         if one.numbers.get(name) == 1.0:
             p = min(1.0, usual**one.size * len(names))
-            found.append(Signal("features", f"stuck/{name.removeprefix(MODE)}", 1.0, usual, float(stats.norm.isf(p)), p))
+            found.append(Signal("features", f"stuck/{name.removeprefix(MODE)}", 1.0, usual, normal_score(p), p))
     found.sort(key=lambda signal: signal.p)
     return Part("features", "judged", f"{len(names)} features beside {len(days)} days", one.size, len(days), tuple(found))

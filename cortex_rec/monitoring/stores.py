@@ -11,7 +11,7 @@ from cortex_rec.monitoring.bins import Bins, Names
 from cortex_rec.monitoring.profiles import Profiles
 from cortex_rec.monitoring.purchases import RULE, SILENCE
 from cortex_rec.monitoring.raw import Raw
-from cortex_rec.monitoring.verdict import Part, Signal
+from cortex_rec.monitoring.verdict import Part, Signal, normal_score
 
 #: Days that a store's size is learned from at least, and baskets a day from which a store's variation is looked at.
 _FEWEST_DAYS: Final = 14
@@ -47,8 +47,7 @@ def judge(days: Profiles, one: Raw, layout: Mapping[str, Bins]) -> Part:
     silent = np.flatnonzero((own[:n] == 0) & open_lately)
     silent = silent[np.argsort(chance[silent], kind="stable")]
     signals = tuple(
-        Signal("stores", f"silent/{bins.shown[at]}", 0.0, float(expected[at]), float(stats.norm.isf(chance[at])), float(chance[at]))
-        for at in silent
+        Signal("stores", f"silent/{bins.shown[at]}", 0.0, float(expected[at]), normal_score(chance[at]), float(chance[at])) for at in silent
     )
     return Part("stores", "judged", f"{n} stores beside {int(recent.sum())} days", int(own.sum()), int(recent.sum()), signals)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 import numpy as np
+from scipy import stats
 
 from cortex_rec.errors import ArtifactError
 from cortex_rec.monitoring.thresholds import Judged
@@ -14,6 +15,8 @@ from cortex_rec.splits import day_of
 
 #: Signals that an alarm names in words.
 _NAMED: Final = 3
+#: A chance of 0 has no normal score.
+_LEAST: Final = 1e-300
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,11 @@ def verdict(parts: Sequence[Part], notes: Sequence[str], *, release: str, as_of:
     level = 1 / (7 * alarm_weeks)
     weighed = tuple(replace(part, signals=tuple(replace(one, p=min(1.0, one.p * several)) for one in part.signals)) for part in parts)
     return Verdict(release, day_of(as_of), day_of(day), level, weighed, tuple(notes))
+
+
+def normal_score(p: float) -> float:
+    """The deviations at which a normal variable has such a chance to be above; 37 for any smaller one."""
+    return float(stats.norm.isf(max(p, _LEAST)))
 
 
 def words(signal: Signal) -> str:
