@@ -67,9 +67,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 
 def with_more_windows(recommender: Recommender, kept: Reference) -> tuple[Recommender, Reference]:
-    """The same with the answers of five weeks, each fit going on from the one before, as a shop with more training windows has them."""
+    """The same with the answers of thirteen weeks, more than the rhythms of its buyers take; each fit goes on from the one before."""
     end, placed = recommender.snapshot.as_of, placed_of(recommender)
-    windows = [Window(end - behind * WEEK, end - (behind - 1) * WEEK) for behind in range(5, 0, -1)]
+    windows = [Window(end - behind * WEEK, end - (behind - 1) * WEEK) for behind in range(13, 0, -1)]
     fits: list[snapshot.Snapshot] = []
     for start in (*(window.start for window in windows), end):
         fits.append(snapshot.fit(recommender.data, placed, CONFIG, as_of=start, start=fits[-1] if fits else None))

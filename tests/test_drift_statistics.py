@@ -148,7 +148,7 @@ def test_an_event_in_the_reference_does_not_hide_the_same_event() -> None:
 
 
 def test_too_few_days_are_not_judged() -> None:
-    assert thresholds.judge(ordinary_days(0, weeks=3), RULE) is None
+    assert thresholds.judge(ordinary_days(0, weeks=7), RULE) is None
 
 
 def test_a_silent_store_is_as_unlikely_as_its_size_says() -> None:

@@ -10,8 +10,8 @@ from cortex_rec.arrays import F64
 from cortex_rec.monitoring.profiles import Profiles
 from cortex_rec.monitoring.signals import Rule, Signals, signals
 
-#: Days of the reference that ordinary weeks must be learned from at least.
-FEWEST_DAYS: Final = 14
+#: Days of the reference that ordinary weeks must be learned from at least: five weeks, since days of one week are alike.
+FEWEST_DAYS: Final = 35
 #: The least deviation of a signal that counts as one: a tenth of a distance, and as much of a figure on its scale.
 LEAST_DISTANCE: Final = 0.1
 LEAST_FIGURE: Final = 0.01

@@ -168,8 +168,8 @@ def verdict(parts: Sequence[Part], notes: Sequence[str], *, release: str, as_of:
 
 
 def normal_score(p: float) -> float:
-    """The deviations at which a normal variable has such a chance to be above; 37 for any smaller one."""
-    return float(stats.norm.isf(max(p, _LEAST)))
+    """The deviations at which a normal variable has such a chance to be above: 0 from one half on, 37 at most."""
+    return max(0.0, float(stats.norm.isf(max(p, _LEAST))))
 
 
 def words(signal: Signal) -> str:
