@@ -121,7 +121,7 @@ def main(weeks: tuple[int, int], releases: Path, *, answering: bool = True) -> N
             print(_line(week, verdict), flush=True)
         for day in (each for each in faulty if (each - FIRST) // WEEK == week):
             found += [plant(shop, name, fault, day, made) for name, fault in faults_of(week in shop.snapshots).items()]
-    finish(benchmark, config, ordinary, found, seconds, read_seconds)
+    finish(benchmark, shop, ordinary, found, seconds, read_seconds)
 
 
 def faults_of(answered: bool) -> dict[str, faults.Fault]:
@@ -213,9 +213,18 @@ def _line(week: int, verdict: Verdict) -> str:
     )
 
 
+def really_shut(bought: pl.DataFrame, verdict: Verdict) -> bool:
+    """Whether an alarm is about stores alone, each of which sold nothing in the two weeks after either: what it says is so."""
+    if not verdict.alarm or any(one.part != "stores" for one in verdict.alarms):
+        return False
+    day = pl.lit(datetime.fromisoformat(verdict.day))
+    after = bought.filter(pl.col(columns.TIMESTAMP).is_between(day, day + pl.duration(days=15)))[columns.STORE]
+    return not any(one.name.removeprefix("silent/") in set(after) for one in verdict.alarms)
+
+
 def finish(
     benchmark: Benchmark,
-    config: Config,
+    shop: Shop,
     ordinary: list[tuple[int, Verdict]],
     found: list[dict[str, Any]],
     seconds: list[float],
@@ -239,32 +248,36 @@ def finish(
         )
     weeks = {week for week, _ in ordinary}
     alarmed = {week for week, verdict in ordinary if verdict.alarm}
+    false = {week for week, verdict in ordinary if verdict.alarm and not really_shut(shop.bought, verdict)}
     plain = weeks - HOLIDAYS
     # A store of a few baskets a day is silent by chance on many days: no test can tell it within one.
     due = [row for row in rows if row["method"] not in ("store missing, the 10th", "store missing, the 50th")]
     missed = sum(row["planted"] - row["within_one_day"] for row in due)
     told = {
-        "false_alarm_share": len(alarmed & plain) / max(len(plain), 1),
+        "false_alarm_share": len(false & plain) / max(len(plain), 1),
+        "alarm_share_of_ordinary_weeks": len(alarmed & plain) / max(len(plain), 1),
         "alarm_share_of_all_weeks": len(alarmed) / max(len(weeks), 1),
         "missed_faults": missed,
         "planted_faults": sum(row["planted"] for row in due),
         "missed_smaller_stores": sum(row["planted"] - row["within_one_day"] for row in rows if row not in due),
         "ordinary_weeks": len(plain),
         "alarms": [
-            {"week": week, "day": one.day, "holiday_week": week in HOLIDAYS, "told": one.told()} for week, one in ordinary if one.alarm
+            {"week": week, "day": one.day, "holiday": week in HOLIDAYS, "shut": really_shut(shop.bought, one), "told": one.told()}
+            for week, one in ordinary
+            if one.alarm
         ],
         "seconds_a_check": {
             "median": float(np.median(seconds)),
             "longest": max(seconds),
             "to_read_release_and_source": read_seconds,
         },
-        "monitoring": config.monitoring.model_dump(),
+        "monitoring": shop.config.monitoring.model_dump(),
         "faults": found,
     }
     benchmark.finish(rows, **told)
     for each in told["alarms"]:
-        print(f"alarm in week {each['week']}{' (holiday)' if each['holiday_week'] else ''}: {each['told']}")
-    shares = ("false_alarm_share", "alarm_share_of_all_weeks", "ordinary_weeks")
+        print(f"alarm in week {each['week']}{' (holiday)' * each['holiday']}{' (really shut)' * each['shut']}: {each['told']}")
+    shares = ("false_alarm_share", "alarm_share_of_ordinary_weeks", "alarm_share_of_all_weeks", "ordinary_weeks")
     for key in (*shares, "missed_faults", "planted_faults", "missed_smaller_stores", "seconds_a_check"):
         print(f"{key}: {told[key]}")
 
