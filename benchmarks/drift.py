@@ -11,6 +11,7 @@ requests are judged in three weeks long before these.
 import argparse
 import time
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -159,6 +160,8 @@ def prepare(config: Config, releases: Path, answered: tuple[int, int]) -> tuple[
     start = time.perf_counter()
     base = Recommender.load(store.open_release(releases, store.release_ids(releases)[0]).path)
     dataset = sources.read(config.source, config.windows)
+    # What a check of one day does besides: here each week's truth is summed up once.
+    truth_of(dataset.interactions, base.data, FIRST + REPORTED[0] * WEEK)
     read_seconds = time.perf_counter() - start
     content = base.snapshot.content
     bought: list[tuple[int, int, Raw]] = []
@@ -269,7 +272,7 @@ def finish(
         "seconds_a_check": {
             "median": float(np.median(seconds)),
             "longest": max(seconds),
-            "to_read_release_and_source": read_seconds,
+            "to_read_release_and_source_and_sum_them_up": read_seconds,
         },
         "monitoring": shop.config.monitoring.model_dump(),
         "faults": found,
