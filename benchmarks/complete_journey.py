@@ -65,7 +65,7 @@ def parts(week: int, *, workspace: str) -> tuple[dict[str, Any], pl.DataFrame]:
     learned = learn(config)
     whole = Calibrated.load(learned.ranker.path)
     assert isinstance(whole.ranker, Blend)
-    data, snapshot = Encoded.load(learned.encoded.path), Snapshot.load(learned.at_test.path)
+    data, snapshot = Encoded.load(learned.encoded.path), Snapshot.load(learned.fits[-1].path)
     window = windows(config.windows, data.histories)[1]
     of_blend = compare.read(learned.report.path)
     figures, columns = {}, {"user": of_blend["user_id"]}

@@ -170,6 +170,34 @@ def compare(
         Console().print(comparison_table(rows))
 
 
+@app.command(epilog="Example:  cortex-rec drift configs/my_shop.yaml --day 2018-01-31 --json | jq '.alarms'")
+def drift(
+    config: ConfigPath = DEFAULT_CONFIG,
+    day: Annotated[str | None, typer.Option(help="The day, YYYY-MM-DD; yesterday by the shop's clock when absent.")] = None,
+    release: ReleaseId = PRODUCTION,
+    exposures: Annotated[str | None, typer.Option(help="The service's log of answers; CORTEX_REC_EXPOSURES when absent.")] = None,
+    workspace: Annotated[str | None, typer.Option(help="Where the page goes, instead of the YAML's.")] = None,
+    releases: Annotated[str | None, typer.Option(help="Where the release is, instead of the YAML's.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare a day with the weeks that a release learned from. An alarm is an answer, not a failure: the exit code stays 0."""
+    from cortex_rec.monitoring.verdict import Verdict
+    from flows.run import run_drift
+
+    overrides = {key: value for key, value in {"workspace": workspace, "releases": releases}.items() if value is not None}
+    folder = run_drift(config, overrides, release=release, exposures=exposures, day=day)
+    verdict = Verdict.load(folder / "drift.json")
+    if as_json:
+        print_json(verdict.to_dict())
+        return
+    from cortex_rec.monitoring.terminal import drift_table
+
+    console = Console(soft_wrap=True)
+    console.print(drift_table(verdict))
+    console.print(verdict.told(), markup=False)
+    console.print(f"Page: {folder / 'drift.html'}")
+
+
 @app.command(epilog="Example:  cortex-rec serve --port 8080")
 def serve(
     port: Annotated[int, typer.Option(help="Where to listen.")] = 3000,

@@ -332,6 +332,17 @@ class Promotion(Section):
     window: float = Field(default=0.25, ge=0)
 
 
+class Monitoring(Section):
+    """What a release keeps of the weeks before it, and how rarely an ordinary day may raise an alarm."""
+
+    #: weeks before its moment whose days are kept
+    weeks: int = Field(default=26, ge=1)
+    #: known buyers of a day that are answered
+    users: int = Field(default=40, ge=1)
+    #: one false alarm in so many weeks, of all signals together
+    alarm_weeks: int = Field(default=40, ge=1)
+
+
 class LocalModel(Section):
     """A small language model on this machine; its answers are chosen among the possible ones, so they always validate."""
 
@@ -435,6 +446,7 @@ class Config(Section):
     exploration: Exploration = Exploration()
     evaluation: Evaluation = Evaluation()
     promotion: Promotion = Promotion()
+    monitoring: Monitoring = Monitoring()
     enrichment: Enrichment | None = None
     #: where stages, logs and quarantined rows go, and where releases go: a folder, or s3://bucket/prefix
     workspace: str = ".cortex"

@@ -3,15 +3,21 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from cortex_rec.errors import GateFailed
+from cortex_rec.monitoring.verdict import Verdict
 from cortex_rec.releases.promotion import Decision
 from cortex_rec.releases.store import Release
 from cortex_rec.stages import StageOutput
 from tasks.stage import GATES
+
+#: Signals of a day in its table.
+_SIGNALS: Final = 20
 
 
 def show_stages(stages: list[StageOutput]) -> None:
@@ -50,6 +56,18 @@ def show_promotion(decision: Decision) -> None:
         create_table_artifact(key="promotion", table=decision.rows(), description=decision.told())
     else:
         create_markdown_artifact(key="promotion", markdown=decision.told())
+
+
+def show_drift(verdict: Verdict, folder: Path) -> None:
+    """Leave the signals of a day that are furthest from the ordinary, and a link to its page."""
+    signals = sorted((one for part in verdict.parts for one in part.signals), key=lambda one: one.p)[:_SIGNALS]
+    rows = [asdict(one) | {"alarm": one.p < verdict.level} for one in signals]
+    rows += [{"part": part.name, "name": part.state, "told": part.told} for part in verdict.parts if part.state != "judged"]
+    create_table_artifact(key="drift", table=rows, description=verdict.told())
+    page = folder / "drift.html"
+    create_link_artifact(
+        key="drift-page", link=page.resolve().as_uri(), link_text="drift.html", description=f"All signals of {verdict.day}."
+    )
 
 
 def summary(made: Release) -> str:

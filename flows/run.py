@@ -39,6 +39,15 @@ def run_rules(config_path: str, rules_path: Path, **overrides: Any) -> Path:
     return evaluate_rules(str(rules_path), config_path, overrides)
 
 
+def run_drift(config_path: str, overrides: dict[str, Any], **parameters: Any) -> Path:
+    """Check a day; return the folder with `drift.json` and `drift.html`. See `flows.drift.drift`; raises like it."""
+    _prepare(config_path, overrides)
+    from flows.drift import drift
+
+    folder: Path = drift(config_path, overrides, **parameters)
+    return folder
+
+
 def run_package(workspace: str = ".cortex", **parameters: Any) -> dict[str, str | float]:
     """Build an image, and push it where a repository is named; see `flows.package.package`. Raises like it."""
     end_orphans(Path(workspace))

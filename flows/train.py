@@ -20,6 +20,7 @@ from tasks.ingest import ingest
 from tasks.lists import build_lists
 from tasks.promote import promote
 from tasks.ranker import fit_ranker
+from tasks.reference import keep_reference
 from tasks.release import release
 from tasks.retrievers import fit_retrievers
 from tasks.rules import weigh_rules
@@ -32,7 +33,7 @@ class Learned(NamedTuple):
     encoded: StageOutput
     content: StageOutput
     fusion: StageOutput
-    at_test: StageOutput
+    fits: list[StageOutput]
     ranker: StageOutput
     report: StageOutput
     plan: Plan
@@ -69,11 +70,13 @@ def train(config_path: str = "configs/complete_journey.yaml", overrides: dict[st
     """
     config = load_config(config_path, **(overrides or {}))
     learned = learn(config)
-    at_end = fit_retrievers(config, learned.encoded, learned.fusion, learned.plan.end, learned.at_test)
-    parts = {"encoded": learned.encoded, "fusion": learned.fusion, "snapshot": at_end, "ranker": learned.ranker, "report": learned.report}
-    stages = [*learned.stages, at_end]
-    made = release(config, parts, learned.plan.end, stages)
-    decision = promote(config, made, learned.encoded, learned.at_test, learned.ranker, learned.plan.test)
+    encoded, ranker, plan, at_test = learned.encoded, learned.ranker, learned.plan, learned.fits[-1]
+    at_end = fit_retrievers(config, encoded, learned.fusion, plan.end, at_test)
+    reference = keep_reference(config, encoded, learned.fits, ranker, [*plan.training, plan.test], plan.end)
+    parts = {"encoded": encoded, "fusion": learned.fusion, "snapshot": at_end, "ranker": ranker, "report": learned.report}
+    stages = [*learned.stages, at_end, reference]
+    made = release(config, parts | {"reference": reference}, plan.end, stages)
+    decision = promote(config, made, encoded, at_test, ranker, plan.test)
     show_stages(stages)
     show_release(made)
     show_promotion(decision)
@@ -110,7 +113,7 @@ def learn(config: Config) -> Learned:
     seen = look_back(config)
     ranker = fit_ranker(config, seen.lists)
     report = evaluate(config, seen.encoded, seen.content, seen.fits[-1], ranker, seen.plan.test)
-    return Learned(seen.encoded, seen.content, seen.fusion, seen.fits[-1], ranker, report, seen.plan, [*seen.stages, ranker, report])
+    return Learned(seen.encoded, seen.content, seen.fusion, seen.fits, ranker, report, seen.plan, [*seen.stages, ranker, report])
 
 
 def look_back(config: Config) -> Seen:

@@ -33,7 +33,7 @@ def release(config: Config, parts: dict[str, StageOutput], as_of: int, stages: l
         from cortex_rec.encoding import Encoded
         from cortex_rec.snapshot import Snapshot
 
-        for name in ("snapshot", "ranker", "report"):
+        for name in ("snapshot", "ranker", "report", "reference"):
             shutil.copytree(parts[name].path, folder / name, ignore=shutil.ignore_patterns(RECORD))
         shutil.copytree(parts["fusion"].path / MODEL, folder / "fusion")
         # Of the year's offers, the service needs those that run now; the others would be two thirds of the release.

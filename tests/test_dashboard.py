@@ -17,16 +17,18 @@ def test_every_deployment_is_there_the_nightly_one_scheduled_and_ctrl_c_ends_eve
             "nightly": "flows/train.py:train",
             "on-promotion": "flows/package.py:package",
             "all-users": "flows/score_batch.py:score_batch",
+            "hourly": "flows/drift.py:drift",
         }
         assert deployed["nightly"]["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
-        (schedule,) = deployed["nightly"]["schedules"]
-        assert schedule["schedule"]["timezone"] == "America/New_York"
+        for name in ("nightly", "hourly"):
+            (schedule,) = deployed[name]["schedules"]
+            assert schedule["schedule"]["timezone"] == "America/New_York"
         assert deployed["on-promotion"]["schedules"] == []
         (schedule,) = deployed["all-users"]["schedules"]
         assert not schedule["active"]
         scheduled = wait_for(lambda: running.ask("flow_runs/filter"), 60, "the scheduler's first plan")
         assert {run["state_type"] for run in scheduled} == {"SCHEDULED"}
-        assert {run["deployment_id"] for run in scheduled} == {deployed["nightly"]["id"]}
+        assert {run["deployment_id"] for run in scheduled} <= {deployed[name]["id"] for name in ("nightly", "hourly")}
         assert running.stop() == 0, running.log.read_text()
     text = running.log.read_text()
     assert text.index("stopped!") < text.index("Server stopped!")

@@ -73,3 +73,18 @@ def test_a_promotion_that_is_told_starts_the_packaging_of_that_release(running: 
     (run,) = wait_for(lambda: running.ask("flow_runs/filter", **asked), 60, "the trigger")
     assert run["parameters"] == {"releases": "releases", "release": "2018-01-01-0123456789"}
     assert (ROOT / deployed["entrypoint"].partition(":")[0]).is_file()
+
+
+def test_a_day_that_is_unlike_the_weeks_before_starts_the_training_of_the_next_release(running: Dashboard) -> None:
+    (deployed,) = (each for each in running.ask("deployments/filter") if each["name"] == "nightly")
+    pause = running.prefect("work-pool", "pause", "cortex-rec")
+    assert pause.returncode == 0, pause.stderr
+    code = "from flows.drift import emit_drifted; emit_drifted('2018-01-01-0123456789', '2018-01-02', why='prices in cents')"
+    told = running.python("-c", code)
+    assert told.returncode == 0, told.stderr
+
+    def triggered() -> list[dict[str, Any]]:
+        runs = running.ask("flow_runs/filter", deployments={"id": {"any_": [deployed["id"]]}})
+        return [run for run in runs if not run["auto_scheduled"]]
+
+    assert wait_for(triggered, 60, "the trigger")

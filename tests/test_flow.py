@@ -121,7 +121,7 @@ def test_a_changed_ranker_setting_repeats_only_what_depends_on_it(whole: tuple[P
     changed = SLICE | {"ranking": {"lambdarank": {"trees": 6, "leaves": 7, "min_rows_in_leaf": 20}}}
     (folder / "slice.yaml").write_text(yaml.safe_dump(changed))
     again, _ = train(folder)
-    assert {path.parent.parent.name for path in finished(folder).keys() - before.keys()} == {"ranker", "evaluate"}
+    assert {path.parent.parent.name for path in finished(folder).keys() - before.keys()} == {"ranker", "evaluate", "reference"}
     assert again["release"] != told["release"]
     assert store.resolve(folder / "releases", "candidate") == again["release"]
     assert again["promotion"]["champion"] == told["release"]

@@ -17,6 +17,8 @@ import yaml
 from serving import ROOT, SECONDS, app_of, free_port, serving, wait_until_ready
 from starlette.testclient import TestClient
 
+from cortex_rec.monitoring import gauges
+from cortex_rec.monitoring.verdict import Part, Signal, Verdict
 from cortex_rec.releases.store import Release
 from cortex_rec.testing.release import small_release
 
@@ -28,6 +30,8 @@ EXPRESSIONS = {
     **{f"panel {panel['title']!r}, {target['refId']}": target["expr"] for panel in BOARD["panels"] for target in panel["targets"]},
     **{f"alert {alert['alert']}": alert["expr"] for alert in ALERTS},
 }
+PRICE = Signal("purchases", "psi/price", 3.1, 0.0, 12.0, 1e-6)
+UNLIKE = Verdict("r", "2018-01-01", "2018-01-02", 0.01, (Part("purchases", "judged", "", 100, 91, (PRICE,)),), ())
 NEEDS_PROMETHEUS = pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no Prometheus: `apt-get install prometheus`")
 
 
@@ -56,6 +60,7 @@ def test_every_metric_that_a_panel_or_an_alert_names_is_given_by_the_service(rel
     with TestClient(app_of(release.path.parent, tmp_path)) as client:
         ask(client)
         names = given(client.get("/metrics").text)
+    names |= given(gauges.write(UNLIKE, tmp_path, checked_at=0.0).read_text())
     named = {where: set(re.findall(r"cortex_rec_\w+", expression)) for where, expression in EXPRESSIONS.items()}
     assert {where: missing for where, each in named.items() if (missing := each - names)} == {}
     assert all(named[where] for where in named if where != "alert ServiceDown")
@@ -80,7 +85,7 @@ def test_panels_do_not_lie_over_each_other_and_read_the_provisioned_source() -> 
 
 def test_the_compose_file_mounts_files_that_exist_and_opens_ports_to_this_machine_alone() -> None:
     services = yaml.safe_load((DEPLOYMENTS / "compose.yaml").read_text())["services"]
-    assert set(services) == {"service", "redis", "prefect", "worker", "prometheus", "grafana"}
+    assert set(services) == {"service", "redis", "prefect", "worker", "drift", "prometheus", "grafana"}
     mounts = [mount.split(":")[0] for each in services.values() for mount in each.get("volumes", [])]
     files = [DEPLOYMENTS / mount for mount in mounts if mount.startswith(".")]
     assert len(files) == 5
@@ -89,9 +94,9 @@ def test_the_compose_file_mounts_files_that_exist_and_opens_ports_to_this_machin
     assert len(ports) == 4
     assert all(port.startswith("127.0.0.1:") for port in ports)
     assert services["redis"]["command"][1:5] == ["--appendonly", "yes", "--appendfsync", "always"]
-    (scrape,) = yaml.safe_load((MONITORING / "prometheus.yaml").read_text())["scrape_configs"]
-    ((target,),) = [each["targets"] for each in scrape["static_configs"]]
-    assert target == "service:3000"
+    scraped = yaml.safe_load((MONITORING / "prometheus.yaml").read_text())["scrape_configs"]
+    assert [each["static_configs"] for each in scraped] == [[{"targets": [f"{name}"]}] for name in ("service:3000", "drift:9100")]
+    assert f"--collector.textfile.directory=/{services['drift']['volumes'][0].split(':')[0]}/drift" in services["drift"]["command"]
 
 
 @pytest.mark.slow
@@ -170,7 +175,8 @@ def test_prometheus_reads_the_running_service_and_every_panel_can_be_drawn(relea
             drawn = {where: answer(client, expression) for where, expression in EXPRESSIONS.items()}
     empty = {where for where, result in drawn.items() if where.startswith("panel") and not result}
     # Nothing went wrong, so there is nothing to show in this panel, and no alert.
-    assert empty == {"panel 'Degraded answers', A"}
+    drift = {where for where, expression in EXPRESSIONS.items() if where.startswith("panel") and "cortex_rec_drift" in expression}
+    assert empty == {"panel 'Degraded answers', A"} | drift, "the service knows nothing of drift"
     assert [where for where, result in drawn.items() if where.startswith("alert") and result] == []
     (info,) = drawn["panel 'Release', A"]
     assert info["metric"]["release"] == release.id

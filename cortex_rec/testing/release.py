@@ -14,6 +14,8 @@ from cortex_rec.evaluation import catalogue_page
 from cortex_rec.evaluation.evaluate import evaluate
 from cortex_rec.evaluation.judge import explain, judge, shorten
 from cortex_rec.evaluation.report import render
+from cortex_rec.monitoring import reference
+from cortex_rec.monitoring.reference import Reference
 from cortex_rec.ranking import rankers, training
 from cortex_rec.recommender import Recommender
 from cortex_rec.releases import channels, store
@@ -61,14 +63,21 @@ def small_release(root: Path, *, seed: int = 0, shop: Dataset | None = None) -> 
     influence, shortened = explain(recommender, test, seed=seed), shorten(recommender, test, seed=seed, users=10)
     metrics = evaluate(judge(recommender, test), config.evaluation, seed=seed, influence=influence, shortened=shortened)
     at_end = snapshot.fit(data, content, config, as_of=test.end, start=at_test)
+    monitored = config.monitoring
+    windows = [(Recommender(data, at_window, ranker), window), (recommender, test)]
+    kept = Reference(
+        reference.of_purchases(data, at_end.content, as_of=test.end, weeks=monitored.weeks),
+        reference.of_answers(windows, users=monitored.users, seed=seed),
+    )
 
     def write(folder: Path) -> None:
-        for name in ("encoded", "snapshot", "ranker", "fusion", "report"):
+        for name in ("encoded", "snapshot", "ranker", "fusion", "report", reference.FOLDER):
             (folder / name).mkdir()
         data.save(folder / "encoded")
         at_end.save(folder / "snapshot")
         ranker.save(folder / "ranker")
         fusion.save(folder / "fusion")
+        kept.save(folder / reference.FOLDER)
         (folder / "config.json").write_text(config.model_dump_json(), encoding="utf-8")
         (folder / "report" / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
         (folder / "report" / "report.html").write_text(render(metrics, {"name": config.name}, catalogue="catalogue.html"), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""What has changed since a release learned: a day's purchases, answers and requests beside those of the weeks before."""
