@@ -67,7 +67,7 @@ def popularity(split: Split) -> Scores:
 
 def neighbours(split: Split) -> Scores:
     """The plain baseline: the user's items' neighbours by the cosine of who has them, users of many items counting less."""
-    return _linear(split, LinearConfig(dimensions=2, band=0, sharpening=0))
+    return _linear(split, LinearConfig(dimensions=2, band=0, sharpening=0, user_power=0.5, in_power=0.5, out_power=0.5))
 
 
 def linear_filter(split: Split) -> Scores:

@@ -213,10 +213,14 @@ class Linear(Section):
     dimensions: int = Field(default=448, ge=1)
     #: of each item
     neighbours: int = Field(default=1_000, ge=1)
+    #: a purchase counts by these powers of one over the degree of its user, of the item in the history, and of the item that is scored
+    user_power: float = Field(default=0.4, ge=0)
+    in_power: float = Field(default=0.5, ge=0)
+    out_power: float = Field(default=0.05, ge=0)
     #: how much the first `dimensions` frequencies count beside the neighbours
-    band: float = Field(default=0.2, ge=0)
+    band: float = Field(default=0.3, ge=0)
     #: how far the step against the blur goes
-    sharpening: float = Field(default=2.5, ge=0)
+    sharpening: float = Field(default=1.0, ge=0)
 
 
 class Collaborative(Section):

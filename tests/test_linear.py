@@ -31,17 +31,22 @@ def pairs(purchases: np.ndarray) -> Ragged:
 
 
 def test_with_a_band_of_all_frequencies_the_scores_are_those_of_the_dense_formula() -> None:
-    model = linear.learn(pairs(PURCHASES), 6, LinearConfig(dimensions=5, band=0.3, sharpening=1.7), seed=1)
-    root = np.sqrt(np.maximum(PURCHASES.sum(axis=0), 1))
-    normal = PURCHASES / np.sqrt(PURCHASES.sum(axis=1))[:, None] / root
+    config = LinearConfig(dimensions=5, band=0.3, sharpening=1.7, user_power=0.35, in_power=0.6, out_power=0.1)
+    model = linear.learn(pairs(PURCHASES), 6, config, seed=1)
+    buyers = np.maximum(PURCHASES.sum(axis=0), 1)
+    normal = PURCHASES * PURCHASES.sum(axis=1)[:, None] ** -0.35 / np.sqrt(buyers)
+    normal /= np.linalg.norm(normal, 2)
     spread = normal.T @ normal
     _, _, basis = np.linalg.svd(normal, full_matrices=False)
-    blurred = PURCHASES @ spread + 0.3 * (PURCHASES / root) @ basis.T @ basis * root
-    assert np.allclose(model.scores(pairs(PURCHASES)), blurred - 1.7 * blurred @ spread, atol=1e-5)
+    entered = PURCHASES * buyers**-0.1
+    blurred = entered @ spread + 0.3 * entered @ basis.T @ basis
+    expected = (blurred - 1.7 * blurred @ spread) * buyers**0.4
+    assert np.allclose(model.scores(pairs(PURCHASES)), expected, atol=1e-5)
 
 
 def test_only_the_nearest_neighbours_are_kept_and_the_first_of_equals() -> None:
-    model = linear.learn(pairs(PURCHASES), 6, LinearConfig(dimensions=2, neighbours=2, band=0, sharpening=0), seed=1)
+    powers = {"user_power": 0.5, "in_power": 0.5, "out_power": 0.5}
+    model = linear.learn(pairs(PURCHASES), 6, LinearConfig(dimensions=2, neighbours=2, band=0, sharpening=0, **powers), seed=1)
     kept = [model.neighbour[model.pointer[i] : model.pointer[i + 1]].tolist() for i in range(6)]
     assert kept == [[0, 1], [0, 1], [1, 2], [3, 4], [3, 4], []]
 

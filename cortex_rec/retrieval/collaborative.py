@@ -44,7 +44,7 @@ class Collaborative:
 
     def places(self, lists: Ragged) -> F32:
         """(len(lists), d) float32 unit vectors of the histories, as one more layer of the graph would have them."""
-        total: F32 = indicators(lists, len(self.vectors)) @ (self.vectors / self.linear.root[:, None])
+        total: F32 = indicators(lists, len(self.vectors)) @ self.vectors
         length = np.sqrt(inner_products(total, total))[:, None]
         return np.divide(total, length, out=np.zeros_like(total), where=length > 0)
 

@@ -35,38 +35,26 @@ class Linear:
     ----------
     pointer, neighbour, near
         For each item its neighbours, (n_items + 1,) int64 and int32 rows, and how near they are, float32.
-    basis
-        (n_items, k) float32 right singular vectors of the normalised purchases, zeros without a purchase.
-    root
-        (n_items,) float32 square root of the number of buyers, 1 without any.
-    band
-        (1,) float32, how much the band of the first k frequencies counts beside the neighbours.
-    mixed
-        (k, k) float32, and
-    damped
-        (k,) float32: what sharpening takes away, from the history's place in the band with and without the popularity of its items.
+    inward, outward
+        (n_items, k) float32: what the items of a history say of its place in the band of the first k frequencies, and what the place
+        says of an item; a user's vector and the items' for an index of inner products.
     """
 
     pointer: I64
     neighbour: I32
     near: F32
-    basis: F32
-    root: F32
-    band: F32
-    mixed: F32
-    damped: F32
+    inward: F32
+    outward: F32
 
     @cached_property
     def _neighbours(self) -> sp.csr_matrix:
-        return sp.csr_matrix((self.near, self.neighbour, self.pointer), shape=(len(self.root), len(self.root)))
+        return sp.csr_matrix((self.near, self.neighbour, self.pointer), shape=(len(self.inward), len(self.inward)))
 
     def scores(self, lists: Ragged) -> F32:
         """(len(lists), n_items) float32 for the distinct items of each history; zeros for an empty one."""
-        histories = indicators(lists, len(self.root))
+        histories = indicators(lists, len(self.inward))
         found: F32 = (histories @ self._neighbours).toarray()
-        rare, plain = histories @ (self.basis / self.root[:, None]), histories @ self.basis
-        found += (self.band * rare) @ self.basis.T * self.root
-        found -= (rare @ self.mixed + plain * self.damped) @ self.basis.T
+        found += (histories @ self.inward) @ self.outward.T
         return found
 
     def retrieve(self, queries: Queries, n: int) -> Ragged:
@@ -91,8 +79,8 @@ class Linear:
         return replace(
             self,
             pointer=extended(self.pointer, n, self.pointer[-1]),
-            basis=extended(self.basis, n, 0),
-            root=extended(self.root, n, 1),
+            inward=extended(self.inward, n, 0),
+            outward=extended(self.outward, n, 0),
         )
 
     def save(self, folder: Path) -> None:
@@ -122,30 +110,24 @@ def learn(pairs: Ragged, n_items: int, config: LinearConfig, *, seed: int) -> Li
 
     Source
     ------
-    Shen et al. 2021, How powerful is graph convolution for recommendation? (GF-CF, arXiv:2108.07567): neighbours and band.
+    Shen et al. 2021, How powerful is graph convolution for recommendation? (GF-CF, arXiv:2108.07567): neighbours and band, each purchase
+    divided by the roots of both its ends' degrees. Three powers take the place of the roots: how much users of many items count less, and
+    how much popular items do where the score enters and where it leaves.
     Choi et al. 2023, Blurring-sharpening process models for collaborative filtering (BSPM, arXiv:2211.09324): one step of sharpening,
     the step back against the direction in which the graph would blur further. Theirs passes all scores through the graph a second time
-    for every request; here that second pass goes through the band alone, which holds nearly all that two passes leave, and becomes a
-    small matrix.
+    for every request; here that second pass goes through the band alone, which holds nearly all that two passes leave.
     """
-    buyers = np.bincount(pairs.item, minlength=n_items)
-    root = np.sqrt(np.maximum(buyers, 1)).astype(np.float32)
-    own = np.sqrt(np.maximum(np.diff(pairs.pointer), 1)).astype(np.float32)
-    normal = sp.csr_matrix(sp.diags_array(1 / own) @ indicators(pairs, n_items) @ sp.diags_array(1 / root), dtype=np.float32)
-    basis, values = _singular(normal, config.dimensions, seed)
-    power = values**2
-    mixed = (config.sharpening * config.band) * ((basis.T * root) @ basis) * power
-    pointer, neighbour, near = _nearest(normal, config.neighbours)
-    return Linear(
-        pointer,
-        neighbour,
-        near,
-        basis,
-        root,
-        np.array([config.band], np.float32),
-        mixed.astype(np.float32),
-        (config.sharpening * power**2).astype(np.float32),
-    )
+    buyers = np.maximum(np.bincount(pairs.item, minlength=n_items), 1)
+    lengths = np.maximum(np.diff(pairs.pointer), 1)
+    left, right = sp.diags_array(lengths**-config.user_power), sp.diags_array(buyers**-0.5)
+    normal = sp.csr_matrix(left @ indicators(pairs, n_items) @ right, dtype=np.float32)
+    basis, power = _singular(normal, config.dimensions, seed)
+    # The graph's largest frequency is 1 only where all powers are roots.
+    normal, power = normal / np.sqrt(power[0]), power / power[0]
+    gain = config.band * (1 - config.sharpening * power) - config.sharpening * power**2
+    enter, leave = (buyers ** (0.5 - share) for share in (config.in_power, config.out_power))
+    near = _nearest(normal, enter.astype(np.float32), leave.astype(np.float32), config.neighbours)
+    return Linear(*near, (enter[:, None] * basis * gain).astype(np.float32), (leave[:, None] * basis).astype(np.float32))
 
 
 def alone(queries: Queries, scores: Callable[[Ragged], F32], sold: Bool) -> list[Scored]:
@@ -169,7 +151,7 @@ def indicators(lists: Ragged, n_items: int) -> sp.csr_matrix:
 
 
 def _singular(normal: sp.csr_matrix, k: int, seed: int) -> tuple[F32, F32]:
-    """The first right singular vectors (n_items, k) and values (k,) of a sparse matrix; at most as many as it has rows and columns.
+    """The first right singular vectors (n_items, k) and squared values (k,) of a sparse matrix; at most as many as it has rows and columns.
 
     Source
     ------
@@ -183,12 +165,13 @@ def _singular(normal: sp.csr_matrix, k: int, seed: int) -> tuple[F32, F32]:
     inner = normal @ space
     values, rotation = eigh(inner.T.astype(np.float64) @ inner)
     first = np.argsort(-values)[: min(k, wide)]
-    return (space @ rotation[:, first].astype(np.float32)).astype(np.float32), np.sqrt(np.maximum(values[first], 0)).astype(np.float32)
+    return (space @ rotation[:, first].astype(np.float32)).astype(np.float32), values[first].astype(np.float32)
 
 
-def _nearest(normal: sp.csr_matrix, most: int) -> tuple[I64, I32, F32]:
-    """Of each row of normal.T @ normal the `most` largest entries, by column: pointer, columns, entries."""
-    across, counts, columns, entries = sp.csr_matrix(normal.T), [], [], []
+def _nearest(normal: sp.csr_matrix, enter: F32, leave: F32, most: int) -> tuple[I64, I32, F32]:
+    """Of each row of enter * normal.T @ normal * leave the `most` largest entries, by column: pointer, columns, entries."""
+    across, normal = sp.csr_matrix(sp.diags_array(enter) @ normal.T), sp.csr_matrix(normal @ sp.diags_array(leave))
+    counts, columns, entries = [], [], []
     for start in range(0, across.shape[0], BLOCK):
         rows = sp.csr_matrix(across[start : start + BLOCK] @ normal)
         for i in range(rows.shape[0]):
