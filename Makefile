@@ -59,12 +59,12 @@ image-base: $(READY) ## a base image from Debian's packages, where no registry h
 image-lock: $(READY) ## resolve and hash what the image installs: deployments/serving.txt
 	@$(BIN)/python -m cortex_rec.packaging.requirements
 
-bench: $(READY) | system-libraries ## run one benchmark: make bench NAME=complete-journey
+bench: $(READY) | system-libraries ## run one benchmark: make bench NAME=complete-journey; some take DATA and METHODS
 	@if [ -z "$(NAME)" ]; then \
 		echo "Which one? make bench NAME=<name>, one of:" >&2; \
 		for file in benchmarks/[a-z]*.py; do [ -e "$$file" ] && basename "$$file" .py | tr _ - | sed 's/^/  /' >&2; done; exit 2; \
 	fi
-	@$(BIN)/python -m benchmarks.$(subst -,_,$(NAME))
+	@$(BIN)/python -m benchmarks.$(subst -,_,$(NAME))$(if $(DATA), --data '$(DATA)')$(if $(METHODS), --methods '$(METHODS)')
 
 clean: ## remove the environment, stages, caches and bench results; releases stay
 	rm -rf .venv .cortex benchmarks/out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -189,6 +189,51 @@ class Graph(Section):
     weight_decay: float = Field(default=1e-5, ge=0)
 
 
+class LightGCN(Section):
+    """LightGCN learned in few large steps (`retrieval/lightgcn_softmax.py`)."""
+
+    dimensions: int = Field(default=64, ge=2)
+    layers: int = Field(default=3, ge=1)
+    steps: int = Field(default=240, ge=1)
+    #: users and sampled items of a step
+    users: int = Field(default=8_192, ge=1)
+    negatives: int = Field(default=8_192, ge=1)
+    learning_rate: float = Field(default=0.01, gt=0)
+    temperature: float = Field(default=0.15, gt=0)
+    #: steps between two looks at the held-out pairs, where it is found out how many steps are best
+    every: int = Field(default=20, ge=1)
+    #: share of each user's items held out for that, and the looks in a row without a rise that end it
+    held_out: float = Field(default=0.1, gt=0, lt=1)
+    patience: int = Field(default=3, ge=1)
+
+
+class Linear(Section):
+    """An item-item model in closed form, sparse plus low rank (`retrieval/linear.py`)."""
+
+    n: int = Field(default=100, ge=1)
+    dimensions: int = Field(default=448, ge=1)
+    #: of each item
+    neighbours: int = Field(default=1_000, ge=1)
+    #: a purchase counts by these powers of one over the degree of its user, of the item in the history, and of the item that is scored
+    user_power: float = Field(default=0.4, ge=0)
+    in_power: float = Field(default=0.5, ge=0)
+    out_power: float = Field(default=0.05, ge=0)
+    #: how much the first `dimensions` frequencies count beside the neighbours
+    band: float = Field(default=0.3, ge=0)
+    #: how far the step against the blur goes
+    sharpening: float = Field(default=1.0, ge=0)
+
+
+class Collaborative(Section):
+    """The closed form and LightGCN's vectors together (`retrieval/collaborative.py`)."""
+
+    n: int = Field(default=100, ge=1)
+    linear: Linear = Linear()
+    lightgcn: LightGCN = LightGCN()
+    #: how much a cosine of LightGCN's vectors counts
+    learned: float = Field(default=1.0, ge=0)
+
+
 class Vector(Section):
     """Items that say and show what those of the user's history do."""
 

@@ -86,3 +86,14 @@ def distinct(histories: Histories) -> Ragged:
     width = int(histories.item.max()) + 1
     keys = np.unique(histories.owner * width + histories.item)
     return Ragged.from_owner(keys // width, (keys % width).astype(np.int32), histories.n_users)
+
+
+def held_out(pairs: Ragged, share: float, *, seed: int) -> tuple[Ragged, Ragged]:
+    """Each user's distinct items in two parts by chance: what is learned from, and the rounded `share` of them that is judged by."""
+    owner, counts = pairs.owner, np.diff(pairs.pointer)
+    order = np.lexsort((np.random.default_rng(seed).random(len(owner)), owner))
+    place = np.empty(len(owner), np.int64)
+    place[order] = np.arange(len(owner)) - pairs.pointer[owner]
+    held = place < np.round(counts * share)[owner]
+    learned, judged = (Ragged.from_owner(owner[part], pairs.item[part], len(pairs)) for part in (~held, held))
+    return learned, judged

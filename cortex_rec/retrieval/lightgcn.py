@@ -1,6 +1,5 @@
 """LightGCN trained on DGL: vectors that are smoothed over the graph of who bought what."""
 
-import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +12,7 @@ from cortex_rec.arrays import F32, Ragged
 from cortex_rec.config import Graph as GraphConfig
 from cortex_rec.errors import EmptyTrainingSetError
 from cortex_rec.repeatable import fixed_order
-
-os.environ.setdefault("DGLBACKEND", "pytorch")
-import dgl
-import dgl.function as message
+from cortex_rec.retrieval.propagation import propagation
 
 
 @dataclass(frozen=True)
@@ -67,16 +63,14 @@ def train(pairs: Ragged, n_items: int, config: GraphConfig, *, seed: int, start:
         )
     generator = torch.Generator().manual_seed(seed)
     user, item = torch.from_numpy(pairs.owner.copy()), torch.from_numpy(pairs.item.astype(np.int64))
-    graph = dgl.graph((torch.cat([user, item + n_users]), torch.cat([item + n_users, user])), num_nodes=n_users + n_items)
-    scale = graph.in_degrees().clamp(min=1).float().pow(-0.5).unsqueeze(1)
-
-    base = torch.nn.Parameter(torch.from_numpy(np.concatenate(start or _spectral(pairs, n_items, config.dimensions, seed))))
+    propagate = propagation(pairs, n_items, config.layers, torch.device("cpu"))
+    base = torch.nn.Parameter(torch.from_numpy(np.concatenate(start or spectral(pairs, n_items, config.dimensions, seed))))
     optimizer = torch.optim.Adam([base], lr=config.learning_rate)
     frequency = torch.bincount(item, minlength=n_items).float() / n_pairs
     for _ in range(config.steps if start is None else config.refresh_steps):
         edges = torch.randint(n_pairs, (config.batch_size,), generator=generator)
         negative = item[torch.randint(n_pairs, (config.negatives,), generator=generator)]
-        vectors = _propagate(graph, base, scale, config.layers)
+        vectors = propagate(base)
         users, positives, negatives = vectors[user[edges]], vectors[n_users + item[edges]], vectors[n_users + negative]
         right = (users * positives).sum(1, keepdim=True) / config.temperature
         wrong = users @ negatives.T / config.temperature - torch.log(frequency[negative])
@@ -88,13 +82,14 @@ def train(pairs: Ragged, n_items: int, config: GraphConfig, *, seed: int, start:
         (loss + penalty).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     with torch.no_grad():
-        vectors = _propagate(graph, base, scale, config.layers)
-        vectors[graph.in_degrees() == 0] = 0
+        vectors = propagate(base)
+        vectors[:n_users][torch.bincount(user, minlength=n_users) == 0] = 0
+        vectors[n_users:][torch.bincount(item, minlength=n_items) == 0] = 0
     result, trained = vectors.numpy(), base.detach().numpy()
     return Trained(result[:n_users], result[n_users:], trained[:n_users], trained[n_users:])
 
 
-def _spectral(pairs: Ragged, n_items: int, dimensions: int, seed: int) -> tuple[F32, F32]:
+def spectral(pairs: Ragged, n_items: int, dimensions: int, seed: int) -> tuple[F32, F32]:
     """Singular vectors of the normalised graph: what propagation alone would converge to, and minutes of steps saved."""
     bought = sp.csr_matrix((np.ones(len(pairs.item), np.float32), pairs.item, pairs.pointer), shape=(len(pairs), n_items))
     left, right = (1 / np.sqrt(np.maximum(np.asarray(bought.sum(axis=axis)).ravel(), 1)) for axis in (1, 0))
@@ -102,15 +97,3 @@ def _spectral(pairs: Ragged, n_items: int, dimensions: int, seed: int) -> tuple[
     spread = np.sqrt(s / s.mean()) * np.sqrt(0.01 * len(pairs))
     items = vt.T * spread * np.sqrt(n_items / len(pairs))
     return (u * spread).astype(np.float32), items.astype(np.float32)
-
-
-def _propagate(graph: dgl.DGLGraph, base: torch.Tensor, scale: torch.Tensor, layers: int) -> torch.Tensor:
-    """The mean over layers of D^-1/2 A D^-1/2 applied 0 .. layers times."""
-    layer, total = base, base
-    for _ in range(layers):
-        with graph.local_scope():
-            graph.ndata["h"] = layer * scale
-            graph.update_all(message.copy_u("h", "m"), message.sum("m", "h"))
-            layer = graph.ndata["h"] * scale
-        total = total + layer
-    return total / (layers + 1)

@@ -35,7 +35,29 @@ def read(source: LightGCNTextSource, windows: Windows) -> Dataset:
     DataError
         If the file is missing, empty, damaged or not UTF-8, or no line has an item.
     """
-    path = _file(Path(source.folder))
+    interactions = (
+        lists(Path(source.folder), "train")
+        .with_columns(pl.int_ranges(pl.col(columns.ITEM).list.len().cast(pl.Int64) - 1, -1, -1).alias("days_before_last"))
+        .explode(columns.ITEM, "days_before_last")
+        .select(
+            columns.USER,
+            columns.ITEM,
+            (pl.lit(LAST_DAY) - pl.duration(days="days_before_last")).cast(columns.TIME_DTYPE).alias(columns.TIMESTAMP),
+        )
+    )
+    items = interactions.select(pl.col(columns.ITEM).unique(maintain_order=True))
+    return Dataset(interactions, items, empty({columns.USER: pl.String}), empty(columns.PROMOTIONS))
+
+
+def lists(folder: Path, part: str) -> pl.DataFrame:
+    """The lines of `<part>.txt` or `<part>.txt.gz` that have an item: `columns.USER`, and `columns.ITEM` as a list.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged or not UTF-8, or no line has an item.
+    """
+    path = _file(folder, part)
     try:
         with damage.open_bytes(path) as file:
             lines = pl.Series("line", [line.decode("utf-8") for line in file], dtype=pl.String)
@@ -48,28 +70,20 @@ def read(source: LightGCNTextSource, windows: Windows) -> Dataset:
             f"{path}: the file is damaged or cut short ({error}). Copy it again from where it came.", table="interactions"
         ) from error
     words = lines.str.strip_chars().str.split(" ")
-    interactions = (
+    found = (
         pl.DataFrame({columns.USER: words.list.first(), columns.ITEM: words.list.slice(1)})
         # A user without items is in some of the published files; the paper's own reader skips them too.
         .filter(pl.col(columns.ITEM).list.len() > 0)
-        .with_columns(pl.int_ranges(pl.col(columns.ITEM).list.len().cast(pl.Int64) - 1, -1, -1).alias("days_before_last"))
-        .explode(columns.ITEM, "days_before_last")
-        .select(
-            columns.USER,
-            columns.ITEM,
-            (pl.lit(LAST_DAY) - pl.duration(days="days_before_last")).cast(columns.TIME_DTYPE).alias(columns.TIMESTAMP),
-        )
     )
-    if interactions.is_empty():
+    if found.is_empty():
         raise DataError(
             f"{path}: no line has a user and an item. A line is `user item item …`, parted by single spaces.", table="interactions"
         )
-    items = interactions.select(pl.col(columns.ITEM).unique(maintain_order=True))
-    return Dataset(interactions, items, empty({columns.USER: pl.String}), empty(columns.PROMOTIONS))
+    return found
 
 
-def _file(folder: Path) -> Path:
-    for name in ("train.txt", "train.txt.gz"):
+def _file(folder: Path, part: str) -> Path:
+    for name in (f"{part}.txt", f"{part}.txt.gz"):
         if (folder / name).is_file():
             return folder / name
-    raise DataError(f"{folder}: neither train.txt nor train.txt.gz is there. Correct `source.folder`.", table="interactions")
+    raise DataError(f"{folder}: neither {part}.txt nor {part}.txt.gz is there. Correct `source.folder`.", table="interactions")
