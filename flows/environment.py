@@ -38,6 +38,8 @@ def prepare(workspace: Path) -> None:
         "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_CLI_PROMPT": "false",
         "TQDM_DISABLE": "1",
+        # Threads that wait for each other sleep: spinning, they take the cores from whatever else runs, and from the one they wait for.
+        "OMP_WAIT_POLICY": "passive",
     }.items():
         os.environ.setdefault(name, value)
     os.environ[OWNER] = str(os.getpid())
