@@ -97,7 +97,21 @@ def test_a_run_says_nothing_but_one_line_a_stage_and_its_notes(trained: tuple[Pa
     lines = trained[1].splitlines()
     stages = [line.split()[1] for line in lines if re.fullmatch(r"✓ \w+ +\S.* \d+\.\d s", line)]
     assert sorted(set(stages)) == sorted(
-        ["ingest", "check", "encode", "embed", "windows", "fusion", "retrievers", "lists", "ranker", "evaluate", "release", "promote"]
+        [
+            "ingest",
+            "check",
+            "encode",
+            "embed",
+            "windows",
+            "fusion",
+            "retrievers",
+            "lists",
+            "ranker",
+            "evaluate",
+            "reference",
+            "release",
+            "promote",
+        ]
     )
     notes = [line for line in lines if line.startswith("  ")]
     assert len(stages) + len(notes) == len(lines), trained[1]
