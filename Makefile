@@ -41,7 +41,7 @@ test: $(READY) | system-libraries test-programs ## lint, types, import contracts
 	$(BIN)/python -m pytest -m "not slow"
 
 test-all: test | image-programs ## make test, then what builds and runs an image, pushes it, and runs deployments
-	@echo "Slow tests: about 10 minutes on 2 cores, 5 GB of disk meanwhile."
+	@echo "Slow tests: about 20 minutes on 2 cores, 5 GB of disk meanwhile."
 	$(BIN)/python -m pytest -m slow
 
 serve: $(READY) | system-libraries ## serve the release in production over HTTP

@@ -66,6 +66,7 @@ def test_a_day_that_cannot_be_judged_is_one_message(folder: Path, asked: str, sa
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_day_that_is_still_to_come_has_too_little_to_tell(folder: Path) -> None:
     done = cortex_rec("drift", "shop.yaml", "--json", folder=folder)
     assert done.returncode == 0, done.stderr

@@ -104,6 +104,7 @@ def test_a_file_of_events_lies_beside_the_yaml_and_an_address_is_left_as_it_is(t
         load_config(tmp_path / "shop.yaml")
 
 
+@pytest.mark.slow
 def test_tonights_release_knows_what_was_bought_live_and_answers_without_counting_it_twice(tmp_path: Path) -> None:
     shop = small_shop().interactions
     shop.select("user_id", "item_id", "timestamp", "basket_id").write_csv(tmp_path / "orders.csv")

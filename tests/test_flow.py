@@ -28,8 +28,8 @@ SLICE = {
     "ranking": {"lambdarank": {"trees": 12, "leaves": 7, "min_rows_in_leaf": 20}},
     "evaluation": {"bootstrap_samples": 50},
 }
-#: One stage of each kind of work; the run is killed in each in turn.
-KILLED_IN = ("ingest", "fusion", "retrievers", "lists", "ranker", "evaluate")
+#: An early, a middle and a late stage; the run is killed in each in turn.
+KILLED_IN = ("fusion", "lists", "evaluate")
 
 
 def command(folder: Path) -> list[str]:

@@ -70,6 +70,7 @@ def test_a_picture_that_cannot_be_read_is_named_and_counts_as_absent(trained: tu
     assert set(content.attributes) == {"department", "category", "subcategory", "brand", "colour"}
 
 
+@pytest.mark.slow
 def test_nothing_runs_again_until_a_picture_changes(trained: tuple[Path, str]) -> None:
     folder, _ = trained
     again = cortex_rec("evaluate", "shop.yaml", folder=folder)
