@@ -43,6 +43,7 @@ def test_an_ordinary_day_is_told_in_figures_and_on_a_page(folder: Path) -> None:
     assert "cortex_rec_drift_alarm 0.0" in (folder / "work" / "drift" / "cortex_rec_drift.prom").read_text()
 
 
+@pytest.mark.slow
 def test_an_alarm_is_told_to_the_webhook_once_and_is_no_failure(folder: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WEBHOOK, hook.address)
     day = f"{FIRST + timedelta(days=2):%Y-%m-%d}"

@@ -50,6 +50,7 @@ def test_orders_with_only_customer_sku_and_time_end_in_a_release_that_answers(tr
     assert 1 >= chances[0] >= chances[-1] >= 0
 
 
+@pytest.mark.slow
 def test_what_rules_cost_is_told_from_the_same_stages_and_a_fault_in_their_file_before_anything_starts(trained: tuple[Path, str]) -> None:
     folder, _ = trained
     (folder / "rules.yaml").write_text("[{name: new, rules: {new_share: 0.5}}, {name: odd, rules: {caps: {colour: 1}}}]")
