@@ -13,12 +13,12 @@ from cortex_rec.queries import Queries, once
 from cortex_rec.retrieval import linear
 from cortex_rec.retrieval.index import inner_products
 from cortex_rec.retrieval.linear import Linear, alone, indicators
-from cortex_rec.retrieval.protocol import Evidence, Scored, best, each, picked
+from cortex_rec.retrieval.protocol import Evidence, Scored, ScoresItems
 from cortex_rec.splits import distinct
 
 
 @dataclass(frozen=True)
-class Collaborative:
+class Collaborative(ScoresItems):
     """Both parts know a user by the items alone.
 
     Parameters
@@ -47,13 +47,6 @@ class Collaborative:
         total: F32 = indicators(lists, len(self.vectors)) @ self.vectors
         length = np.sqrt(inner_products(total, total))[:, None]
         return np.divide(total, length, out=np.zeros_like(total), where=length > 0)
-
-    def retrieve(self, queries: Queries, n: int) -> Ragged:
-        scored = self._scored(queries)
-        return each(queries, lambda i: best(scored[i].scores, n, scored[i].items))
-
-    def score(self, queries: Queries, lists: Ragged) -> F32:
-        return picked(lists, self._scored(queries))
 
     @once
     def _scored(self, queries: Queries) -> list[Scored]:

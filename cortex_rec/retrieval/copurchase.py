@@ -7,17 +7,17 @@ from typing import Self
 import numpy as np
 import scipy.sparse as sp
 
-from cortex_rec.arrays import DAY, F32, F64, I32, NO_ROW, Ragged, extended, load_arrays, save_arrays, sums
+from cortex_rec.arrays import DAY, F32, F64, I32, NO_ROW, extended, load_arrays, save_arrays, sums
 from cortex_rec.config import Copurchase as CopurchaseConfig
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries, once
-from cortex_rec.retrieval.protocol import Evidence, Scored, best, each, picked
+from cortex_rec.retrieval.protocol import Evidence, Scored, ScoresItems, best
 
 HALF_LIFE_DAYS = 30.0
 
 
 @dataclass(frozen=True)
-class Copurchase:
+class Copurchase(ScoresItems):
     """Item-item neighbours; a query adds up those of the items in its history.
 
     Parameters
@@ -30,13 +30,6 @@ class Copurchase:
 
     neighbours: I32
     weights: F32
-
-    def retrieve(self, queries: Queries, n: int) -> Ragged:
-        scored = self._scored(queries)
-        return each(queries, lambda i: best(scored[i].scores, n, scored[i].items))
-
-    def score(self, queries: Queries, lists: Ragged) -> F32:
-        return picked(lists, self._scored(queries))
 
     @once
     def _scored(self, queries: Queries) -> list[Scored]:

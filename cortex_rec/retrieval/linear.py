@@ -15,7 +15,7 @@ from cortex_rec.arrays import F32, I32, I64, Bool, Ragged, extended, load_arrays
 from cortex_rec.config import Linear as LinearConfig
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries, once
-from cortex_rec.retrieval.protocol import Evidence, Scored, best, each, picked
+from cortex_rec.retrieval.protocol import Evidence, Scored, ScoresItems
 from cortex_rec.splits import distinct
 
 #: Items whose neighbours are in memory at once.
@@ -28,7 +28,7 @@ _blas: Final = ThreadpoolController().select(user_api="blas")
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(ScoresItems):
     """The score of an item is linear in the user's items: a stranger is answered as a known user is.
 
     Parameters
@@ -56,13 +56,6 @@ class Linear:
         found: F32 = (histories @ self._neighbours).toarray()
         found += (histories @ self.inward) @ self.outward.T
         return found
-
-    def retrieve(self, queries: Queries, n: int) -> Ragged:
-        scored = self._scored(queries)
-        return each(queries, lambda i: best(scored[i].scores, n, scored[i].items))
-
-    def score(self, queries: Queries, lists: Ragged) -> F32:
-        return picked(lists, self._scored(queries))
 
     @once
     def _scored(self, queries: Queries) -> list[Scored]:

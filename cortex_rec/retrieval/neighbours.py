@@ -6,16 +6,16 @@ from typing import Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, F64, I32, I64, Ragged, extended, load_arrays, pointers, ranges, save_arrays, sums, vars_of
+from cortex_rec.arrays import F32, F64, I32, I64, extended, load_arrays, pointers, ranges, save_arrays, sums, vars_of
 from cortex_rec.config import Neighbours as NeighboursConfig
 from cortex_rec.features.groups import ages, decayed, group
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries, once
-from cortex_rec.retrieval.protocol import Evidence, Scored, best, each, picked
+from cortex_rec.retrieval.protocol import Evidence, Scored, ScoresItems, best
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbours(ScoresItems):
     """Two sides of every household: its lasting tastes, by which it is found, and its latest purchases, which it lends.
 
     Parameters
@@ -41,13 +41,6 @@ class Neighbours:
     recent: F32
     k: I64
     half_life_days: F64
-
-    def retrieve(self, queries: Queries, n: int) -> Ragged:
-        scored = self._scored(queries)
-        return each(queries, lambda i: best(scored[i].scores, n, scored[i].items))
-
-    def score(self, queries: Queries, lists: Ragged) -> F32:
-        return picked(lists, self._scored(queries))
 
     @once
     def _scored(self, queries: Queries) -> list[Scored]:

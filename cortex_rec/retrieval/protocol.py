@@ -1,5 +1,6 @@
 """The seam of the first stage: what a retriever is given to learn from, and the verbs that it answers to."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,21 @@ class Scored(NamedTuple):
         """(len(wanted),) float64 scores of given items."""
         found: F64 = np.append(self.scores, 0.0)[find(self.items, wanted)]
         return found
+
+
+class ScoresItems(ABC):
+    """The two verbs of a retriever that has the score of every item for a query."""
+
+    @abstractmethod
+    def _scored(self, queries: Queries) -> list[Scored]:
+        """The items with a positive score, query by query; worked out once for both verbs (`once`)."""
+
+    def retrieve(self, queries: Queries, n: int) -> Ragged:
+        scored = self._scored(queries)
+        return each(queries, lambda i: best(scored[i].scores, n, scored[i].items))
+
+    def score(self, queries: Queries, lists: Ragged) -> F32:
+        return picked(lists, self._scored(queries))
 
 
 def picked(lists: Ragged, scored: Sequence[Scored]) -> F32:
