@@ -13,8 +13,7 @@ from cortex_rec.arrays import F32, I32, I64, Bool
 from cortex_rec.catalogue import GROUPS, Catalogue
 from cortex_rec.embeddings.content import Content
 from cortex_rec.evaluation import catalogue_map
-from cortex_rec.evaluation.report_parts import section
-from cortex_rec.evaluation.report_style import CSS
+from cortex_rec.evaluation.report_parts import document, section
 from cortex_rec.evaluation.thumbnails import thumbnail
 
 #: Items whose neighbours are shown, and how many of each kind.
@@ -102,13 +101,10 @@ def render(catalogue: Catalogue, item_ids: Sequence[str], content: Content, vect
     kinds = {name: space for name, space in kinds.items() if np.any(space)}
     chosen = choose(catalogue.codes[items.group], _eligible(content), seed=seed)
     sections = [_map(items, vectors, seed), *(_neighbours(items, int(row), kinds) for row in chosen)]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>The catalogue</title>\n<style>{CSS}{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>The catalogue, as the models see it</h1>\n{_introduction(items, kinds)}\n"
-        + "\n".join(filter(None, sections))
-        + "\n</main>\n</body>\n</html>\n"
+    return document(
+        "The catalogue",
+        f"<h1>The catalogue, as the models see it</h1>\n{_introduction(items, kinds)}\n" + "\n".join(filter(None, sections)),
+        style=_STYLE,
     )
 
 

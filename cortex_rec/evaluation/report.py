@@ -6,8 +6,7 @@ from typing import Any
 
 from cortex_rec.evaluation import report_new, report_plots, report_ranker, summary
 from cortex_rec.evaluation.evaluate import MAIN
-from cortex_rec.evaluation.report_parts import section, table
-from cortex_rec.evaluation.report_style import CSS
+from cortex_rec.evaluation.report_parts import document, section, table
 from cortex_rec.evaluation.summary import LABELS, interval, number, percent
 
 
@@ -43,13 +42,10 @@ def render(metrics: Mapping[str, Any], header: Mapping[str, object], *, catalogu
         _facts(header),
     ]
     week = escape(str(metrics["test_week"]))
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Evaluation, test window {week}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n"
+    return document(
+        f"Evaluation, test window {week}",
         f"<h1>How good are the recommendations?</h1>\n{_introduction(metrics)}\n{_cards(metrics)}\n{_link(catalogue)}"
-        + "\n".join(filter(None, sections))
-        + "\n</main>\n</body>\n</html>\n"
+        + "\n".join(filter(None, sections)),
     )
 
 

@@ -3,6 +3,17 @@
 from collections.abc import Sequence
 from html import escape
 
+from cortex_rec.evaluation.report_style import CSS
+
+
+def document(title: str, body: str, *, style: str = "") -> str:
+    """A whole page that stands alone; `style` is CSS beside that of all pages."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title>\n<style>{CSS}{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
 
 def figure(svg: str, caption: str, *, narrow: bool = False) -> str:
     """A plot with its caption, which is also what a screen reader says. The caption is plain text.

@@ -8,8 +8,7 @@ from typing import Any
 import matplotlib as mpl
 
 from cortex_rec.evaluation import charts
-from cortex_rec.evaluation.report_parts import figure, section, table
-from cortex_rec.evaluation.report_style import CSS
+from cortex_rec.evaluation.report_parts import document, figure, section, table
 
 _EXTRA = ".warn { border-left: 4px solid var(--personal-decay); } .warn li { margin: .3rem 0; }"
 
@@ -54,13 +53,12 @@ def render(result: Mapping[str, Any]) -> str:
     parts.append(_people(result))
     kind = "Answers drafted by both" if result["kind"] == "interleaving" else "Each person answered from one arm"
     verdicts = "".join(f'<p class="verdict">{escape(told(result, compared))}</p>' for compared in result["comparisons"])
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Experiment {escape(result['experiment'])}</title>\n<style>{CSS}{_EXTRA}</style>\n</head>\n<body>\n<main>\n"
+    return document(
+        f"Experiment {escape(result['experiment'])}",
         f"<h1>Experiment {escape(result['experiment'])}</h1>\n"
         f'<p class="muted">{kind}; {result["people"]:,} people since {begun}, day {result["days"]} of {result["planned_days"]}.</p>\n'
-        f"{verdicts}\n" + "\n".join(filter(None, parts)) + "\n</main>\n</body>\n</html>\n"
+        f"{verdicts}\n" + "\n".join(filter(None, parts)),
+        style=_EXTRA,
     )
 
 

@@ -7,8 +7,7 @@ import numpy as np
 
 from cortex_rec.arrays import F64
 from cortex_rec.evaluation import charts
-from cortex_rec.evaluation.report_parts import figure, section, table
-from cortex_rec.evaluation.report_style import CSS
+from cortex_rec.evaluation.report_parts import document, figure, section, table
 from cortex_rec.monitoring.reference import Reference
 from cortex_rec.monitoring.verdict import Part, Signal, Verdict
 from cortex_rec.splits import day_of
@@ -46,15 +45,11 @@ def render(verdict: Verdict, reference: Reference) -> str:
     str
         A whole HTML document.
     """
-    title = f"Drift, {escape(verdict.day)}"
     parts = [_part(part, verdict) for part in verdict.parts]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n"
+    return document(
+        f"Drift, {escape(verdict.day)}",
         f"<h1>Is {escape(verdict.day)} like the weeks before?</h1>\n{_introduction(verdict)}\n{_cards(verdict)}\n"
-        + "\n".join([_alarms(verdict), *parts, _over_time(verdict, reference), _meaning(verdict)])
-        + "\n</main>\n</body>\n</html>\n"
+        + "\n".join([_alarms(verdict), *parts, _over_time(verdict, reference), _meaning(verdict)]),
     )
 
 
