@@ -30,8 +30,8 @@ from cortex_rec.features import statistics as item_statistics
 from cortex_rec.monitoring import answers, purchases
 from cortex_rec.monitoring.check import Seen, check, truth_of
 from cortex_rec.monitoring.known import Known
-from cortex_rec.monitoring.raw import Raw
-from cortex_rec.monitoring.reference import WEEK, Kept, Reference
+from cortex_rec.monitoring.raw import WEEK, Raw
+from cortex_rec.monitoring.reference import Kept, Reference
 from cortex_rec.monitoring.verdict import Verdict
 from cortex_rec.recommender import Recommender
 from cortex_rec.releases import store

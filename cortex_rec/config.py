@@ -515,12 +515,7 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
         the nearest known one when it looks misspelt.
     """
     path = Path(path)
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file. `cortex-rec init` writes one; configs/ has examples.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: not a readable YAML file ({error}).") from error
+    raw = read_yaml(path, where="`cortex-rec init` writes one; configs/ has examples.", kind="YAML")
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected `key: value` lines, got {type(raw).__name__}. See configs/complete_journey.yaml.")
     raw.update(overrides)
@@ -528,6 +523,29 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
         return _relative_to(path.parent, Config.model_validate(raw))
     except ValidationError as error:
         raise ConfigError(f"{path}: {_explain(error)}") from error
+
+
+def read_yaml(path: Path, *, where: str, kind: str = "YAML or JSON") -> Any:
+    """What a file holds; JSON is YAML, too, but for characters that no file of ours has.
+
+    Parameters
+    ----------
+    where
+        Where such a file is to be found, for who names one that is not there.
+    kind
+        What the file should be, for who names one that is not.
+
+    Raises
+    ------
+    ConfigError
+        If it is missing or cannot be read.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file. {where}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: not a readable {kind} file ({error}).") from error
 
 
 def _relative_to(folder: Path, config: Config) -> Config:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import yaml
 from pydantic import Field, ValidationError
 
 from cortex_rec import conditions, faults
+from cortex_rec.config import read_yaml
 from cortex_rec.errors import ConfigError, InvalidRequest
 from cortex_rec.requests import Filters, Request, Rules
 
@@ -55,13 +55,7 @@ def read(path: Path) -> tuple[Variant, ...]:
     ConfigError
         If the file is missing or is neither, or a field or value is not as it must be; the message names the variant and the field.
     """
-    try:
-        # JSON is YAML, too, but for characters that no file of rules has.
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file. docs/rules.md shows what it holds.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: not a readable YAML or JSON file ({error}).") from error
+    raw = read_yaml(path, where="docs/rules.md shows what it holds.")
     given = raw if isinstance(raw, list) else [raw]
     if not given or not all(isinstance(one, dict) for one in given):
         raise ConfigError(f"{path}: {_EXPECTED}")

@@ -4,9 +4,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from cortex_rec.config import read_yaml
 from cortex_rec.errors import ConfigError
 from cortex_rec.experiments.assignment import unit
 
@@ -119,12 +119,7 @@ def load_experiment(path: Path | str) -> Experiment:
         If it is missing, cannot be read, or a key or value is not as it must be; the message names the key.
     """
     path = Path(path)
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file. configs/experiments/candidate.yaml is an example.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: not a readable YAML or JSON file ({error}).") from error
+    raw = read_yaml(path, where="configs/experiments/candidate.yaml is an example.")
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected `key: value` lines, got {type(raw).__name__}. See configs/experiments/candidate.yaml.")
     try:

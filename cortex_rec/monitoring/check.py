@@ -17,8 +17,8 @@ from cortex_rec.monitoring.bins import Bins
 from cortex_rec.monitoring.known import Known
 from cortex_rec.monitoring.profiles import Profiles
 from cortex_rec.monitoring.purchases import Lines
-from cortex_rec.monitoring.raw import Raw, layout
-from cortex_rec.monitoring.reference import WEEK, Reference
+from cortex_rec.monitoring.raw import WEEK, Raw, layout
+from cortex_rec.monitoring.reference import Reference
 from cortex_rec.monitoring.signals import Rule
 from cortex_rec.monitoring.verdict import Part, Verdict, verdict
 from cortex_rec.recommender import Recommender

@@ -12,7 +12,7 @@ from cortex_rec.events import exposures, learning
 from cortex_rec.events.protocol import EventStore
 from cortex_rec.monitoring import requests
 from cortex_rec.monitoring.check import LOG_WEEKS, Seen
-from cortex_rec.monitoring.reference import WEEK
+from cortex_rec.monitoring.raw import WEEK
 from cortex_rec.releases import forgotten, places
 
 

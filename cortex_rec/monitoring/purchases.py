@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 
 from cortex_rec import columns
-from cortex_rec.arrays import DAY, F32, F64, I32, I64, NO_ROW, Array, find
+from cortex_rec.arrays import DAY, F32, I32, I64, NO_ROW, Array, find
 from cortex_rec.encoding import Encoded
 from cortex_rec.ids import IdMap
 from cortex_rec.monitoring.known import Known
-from cortex_rec.monitoring.raw import NEW, Named, Raw
+from cortex_rec.monitoring.raw import HOURS, NEW, Named, Raw, mean_vector
 from cortex_rec.monitoring.signals import Rule
 
 #: Baskets by store: not compared as a distribution, but store by store (`stores.judge`).
@@ -31,7 +31,6 @@ RULE: Final = Rule(
 )  # fmt: skip
 #: Items that make the most lines of the week before are its best sellers, so many of them.
 _BEST: Final = 100
-HOURS: Final = tuple(f"{hour:02}" for hour in range(24))
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ def raw(since: Lines, known: Known, data: Encoded, content: F32, day: int, truth
         named |= {"store": Named(own.store, data.stores.ids.to_list()), SILENCE: Named(own.store[first], data.stores.ids.to_list())}
     named |= {name: Named(codes, data.catalogue.names[name]) for name, codes in own.groups.items()}
     numbers = _numbers(own, since, known, day) | ({} if truth is None else known.skew(truth))
-    return Raw(len(own), values, named, numbers, _vectors(own, content))
+    return Raw(len(own), values, named, numbers, mean_vector("bought", own.item, content))
 
 
 def _values(own: Lines, known: Known) -> dict[str, Array]:
@@ -196,11 +195,6 @@ def _silence(since: Lines, known: Known, baskets: int, day: int) -> dict[str, fl
     missed = known.store_baskets / total * baskets * (day + DAY - last) / DAY
     longest = float(missed[last < day].max(initial=0.0))
     return {"longest_silence_baskets": longest, "new_stores": _share(since.store[since.time >= day] == NEW)}
-
-
-def _vectors(own: Lines, content: F32) -> dict[str, F64]:
-    listed = own.item[(own.item >= 0) & (own.item < len(content))]
-    return {"bought": content[listed].mean(axis=0, dtype=np.float64)} if len(listed) else {}
 
 
 def _groups(names: pl.Series, item: I64, items: pl.DataFrame | None, data: Encoded) -> dict[str, Array]:

@@ -6,16 +6,24 @@ from typing import Final
 
 import numpy as np
 
-from cortex_rec.arrays import F64, NO_ROW, Array
+from cortex_rec.arrays import DAY, F32, F64, NO_ROW, Array
 from cortex_rec.monitoring.bins import NAMES, Bins, Names, Steps
 from cortex_rec.monitoring.profiles import Profile
 
+WEEK: Final = 7 * DAY
+HOURS: Final = tuple(f"{hour:02}" for hour in range(24))
 #: The code of a name that the release does not know; `NO_ROW` is none at all.
 NEW: Final = -2
 #: Names with a bin of their own where they are more than usual: every store is looked at by itself.
 MOST_NAMES: Final = {"store_baskets": 1_000}
 #: Values that steps are laid out by at most: more would not move an edge.
 _MOST: Final = 500_000
+
+
+def mean_vector(name: str, items: Array, content: F32) -> dict[str, F64]:
+    """The mean of items' vectors by name; nothing where no item has one."""
+    listed = items[(items >= 0) & (items < len(content))]
+    return {name: content[listed].mean(axis=0, dtype=np.float64)} if len(listed) else {}
 
 
 @dataclass(frozen=True)

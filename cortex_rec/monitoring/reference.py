@@ -13,14 +13,13 @@ from cortex_rec.monitoring import answers, bins, purchases, raw
 from cortex_rec.monitoring.bins import Bins
 from cortex_rec.monitoring.known import Known
 from cortex_rec.monitoring.profiles import Profiles
-from cortex_rec.monitoring.raw import Raw
+from cortex_rec.monitoring.raw import WEEK, Raw
 from cortex_rec.recommender import Recommender
 from cortex_rec.splits import Window
 
 #: The release's folder of it.
 FOLDER: Final = "reference"
 _LAYOUT: Final = "layout.json"
-WEEK: Final = 7 * DAY
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from cortex_rec.arrays import DAY, F32, F64, Array
+from cortex_rec.arrays import DAY, Array
 from cortex_rec.ids import IdMap
-from cortex_rec.monitoring.raw import Named, Raw
+from cortex_rec.monitoring.raw import HOURS, WEEK, Named, Raw, mean_vector
 from cortex_rec.monitoring.signals import Rule
 from cortex_rec.recommender import Recommender
 
@@ -24,8 +24,6 @@ RULE: Final = Rule(
 _PLACES: Final = {"1": (0, 0), "2_to_5": (1, 4), "6_to_10": (5, 9), "11_on": (10, 10**6)}
 #: Places with a bin of their own.
 _SHOWN: Final = 20
-WEEK: Final = 7 * DAY
-HOURS: Final = tuple(f"{hour:02}" for hour in range(24))
 #: Kinds of events that say that a shown item was liked.
 LIKED: Final = ("click", "cart", "purchase")
 EVENTS: Final = {"kind": pl.String, "user": pl.String, "item": pl.String, "time": pl.Int64, "impression": pl.String}
@@ -67,7 +65,9 @@ def raw(exposures: pl.DataFrame, events: pl.DataFrame, recommender: Recommender,
         "liked_places": Named(np.minimum(places.filter("liked")["place"].to_numpy(), _SHOWN - 1), [str(at + 1) for at in range(_SHOWN)]),
         "kinds_of_events": _texts(events["kind"]),
     }
-    return Raw(exposures.height, values, named, _numbers(exposures, events, places, known, shown, release), _vectors(shown, content))
+    return Raw(
+        exposures.height, values, named, _numbers(exposures, events, places, known, shown, release), mean_vector("shown", shown, content)
+    )
 
 
 def _places(exposures: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
@@ -112,11 +112,6 @@ def _known(recommender: Recommender, moment: int) -> frozenset[str]:
     some = np.flatnonzero(np.diff(histories.pointer) > 0)
     # A user's purchases are in the order of time.
     return frozenset(recommender.data.users.external(some[histories.time[histories.pointer[some]] < moment].astype(np.int32)))
-
-
-def _vectors(shown: Array, content: F32) -> dict[str, F64]:
-    listed = shown[(shown >= 0) & (shown < len(content))]
-    return {"shown": content[listed].mean(axis=0, dtype=np.float64)} if len(listed) else {}
 
 
 def _texts(column: pl.Series) -> Named:

@@ -10,7 +10,6 @@ from sklearn.utils.extmath import randomized_svd
 
 from cortex_rec.arrays import F32, Ragged
 from cortex_rec.config import Graph as GraphConfig
-from cortex_rec.errors import EmptyTrainingSetError
 from cortex_rec.repeatable import fixed_order
 from cortex_rec.retrieval.propagation import propagation
 
@@ -57,10 +56,6 @@ def train(pairs: Ragged, n_items: int, config: GraphConfig, *, seed: int, start:
     for how often each is drawn (Yi et al. 2019, sampling-bias-corrected neural modeling).
     """
     n_users, n_pairs = len(pairs), len(pairs.item)
-    if n_pairs == 0:
-        raise EmptyTrainingSetError(
-            "lightgcn: no purchase before the training cut-off. Move `windows.end` or ask for fewer training windows."
-        )
     generator = torch.Generator().manual_seed(seed)
     user, item = torch.from_numpy(pairs.owner.copy()), torch.from_numpy(pairs.item.astype(np.int64))
     propagate = propagation(pairs, n_items, config.layers, torch.device("cpu"))

@@ -11,7 +11,6 @@ from torch.nn.functional import normalize
 
 from cortex_rec.arrays import F32, I64, Ragged, ranges
 from cortex_rec.config import LightGCN
-from cortex_rec.errors import EmptyTrainingSetError
 from cortex_rec.evaluation.full_ranking import judge
 from cortex_rec.repeatable import fixed_order
 from cortex_rec.retrieval.lightgcn import spectral
@@ -74,10 +73,6 @@ def train(pairs: Ragged, n_items: int, config: LightGCN, *, seed: int, device: s
     uniform sample, in which the user's own items are counted exactly. A step's cost is that of its two propagations, forth and back,
     hence the steps are few and their batches large.
     """
-    if len(pairs.item) == 0:
-        raise EmptyTrainingSetError(
-            "lightgcn: no purchase before the training cut-off. Move `windows.end` or ask for fewer training windows."
-        )
     generator, at = np.random.default_rng(seed), torch.device(device)
     propagate = propagation(pairs, n_items, config.layers, at)
     base = torch.nn.Parameter(torch.from_numpy(np.concatenate(spectral(pairs, n_items, config.dimensions, seed))).to(at))

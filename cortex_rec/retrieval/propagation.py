@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from cortex_rec.arrays import Ragged
+from cortex_rec.errors import EmptyTrainingSetError
 
 os.environ.setdefault("DGLBACKEND", "pytorch")
 import dgl
@@ -28,10 +29,19 @@ def propagation(pairs: Ragged, n_items: int, layers: int, device: torch.device) 
     device
         On the CPU the sums are DGL's, on a GPU those of torch.sparse: DGL's wheel of PyPI knows the CPU alone. Equal up to rounding.
 
+    Raises
+    ------
+    EmptyTrainingSetError
+        If there is no pair.
+
     Source
     ------
     He et al. 2020, LightGCN (arXiv:2002.02126), equations 3 to 8.
     """
+    if len(pairs.item) == 0:
+        raise EmptyTrainingSetError(
+            "lightgcn: no purchase before the training cut-off. Move `windows.end` or ask for fewer training windows."
+        )
     user, item = torch.from_numpy(pairs.owner.copy()), torch.from_numpy(pairs.item.astype(np.int64)) + len(pairs)
     ends = torch.cat([user, item]), torch.cat([item, user])
     return (by_dgl if device.type == "cpu" else by_torch)(ends, len(pairs) + n_items, layers, device)
