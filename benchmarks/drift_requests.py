@@ -9,7 +9,7 @@ from cortex_rec.encoding import Encoded
 from cortex_rec.evaluation.baselines import personal_decay
 from cortex_rec.events.exposures import SCHEMA
 from cortex_rec.monitoring import requests
-from cortex_rec.monitoring.reference import WEEK
+from cortex_rec.monitoring.raw import WEEK
 
 SHOWN = 10
 

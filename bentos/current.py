@@ -130,9 +130,7 @@ class Current:
         # Looked at before it is read: what changes meanwhile is found at the next look.
         beside = _beside(self._settings.beside)
         recommender = live.with_added(loaded.plain, loaded.fusion, loaded.release, self._settings.beside)
-        gone = forgotten.read(self._settings.beside)
-        if gone:
-            recommender = replace(recommender, data=replace(recommender.data, users=recommender.data.users.without(gone)))
+        recommender = live.without_forgotten(recommender, self._settings.beside)
         return replace(loaded, recommender=recommender, titles=_titles(recommender), beside=beside)
 
     def _quicken(self) -> None:

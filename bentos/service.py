@@ -74,6 +74,8 @@ def _check_experiment(settings: Settings) -> None:
         raise ConfigError("CORTEX_REC_EXPOSURES: an experiment without a log of what was shown tells nothing. Set a folder for it.")
     experiment = load_experiment(settings.experiment)
     for arm in experiment.arms:
+        if arm.release == settings.release:
+            continue  # has been verified
         try:
             store.open_release(settings.releases, arm.release, cache=settings.cache / "releases")
         except CortexRecError as error:

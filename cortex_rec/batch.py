@@ -6,7 +6,7 @@ Users are cut into parts, one file each. A part that is there is not computed ag
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from cortex_rec import columns, folders
 from cortex_rec.errors import ArtifactError, ConfigError, DataError
+from cortex_rec.ids import IdMap
 from cortex_rec.recommender import Recommender
 from cortex_rec.releases import forgotten, live, store
 from cortex_rec.releases.store import Release
@@ -118,10 +119,10 @@ def part_file(folder: Path, number: int) -> Path:
     return folder / f"part-{number:05}.parquet"
 
 
-def everybody(recommender: Recommender, beside: Path) -> list[str]:
-    """External ids of all whom a release knows, but for those who asked to be forgotten."""
+def everybody(users: IdMap, beside: Path) -> list[str]:
+    """External ids of all users of a release, but for those who asked to be forgotten."""
     gone = forgotten.read(beside)
-    return [user for user in recommender.data.users.ids.to_list() if user not in gone]
+    return [user for user in users.ids.to_list() if user not in gone]
 
 
 def users_in(file: Path) -> list[str]:
@@ -142,7 +143,8 @@ def users_in(file: Path) -> list[str]:
             named = table[columns.USER].cast(pl.String)
     except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{file}: cannot be read as a list of users ({error}). Give CSV, Parquet or a .txt.", table=str(file)) from error
-    return named.drop_nulls().filter(named.drop_nulls() != "").unique(maintain_order=True).to_list()
+    # `!=` gives null for null, which is left out, too.
+    return named.filter(named != "").unique(maintain_order=True).to_list()
 
 
 def lists(recommender: Recommender, users: Sequence[str], *, n: int, explain: bool = False) -> pl.DataFrame:
@@ -190,7 +192,4 @@ def _loaded(release: Path, beside: Path, cache: Path) -> Recommender:
     faiss.omp_set_num_threads(1)
     threadpool_limits(1)
     recommender = live.load(store.open_release(release.parent, release.name, check=False), beside)
-    gone = forgotten.read(beside)
-    if gone:
-        recommender = replace(recommender, data=replace(recommender.data, users=recommender.data.users.without(gone)))
-    return recommender.compiled(cache)
+    return live.without_forgotten(recommender, beside).compiled(cache)

@@ -1,5 +1,6 @@
 """`cortex-rec experiment …`: how long one must run, who won, and what another release would have brought."""
 
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -68,13 +69,13 @@ def report(
     from cortex_rec.experiments.past import past_of
     from cortex_rec.experiments.tables import comparison_table
     from cortex_rec.releases import store
+    from cortex_rec.releases.champion import released_at
 
     experiment = load_experiment(file)
     end = None if until is None else int(until.replace(tzinfo=UTC).timestamp())
     found = outcomes(experiment, *_logs(exposures, events, end), until=end)
     known = store.open_release(releases, release)
-    as_of = int(known.manifest.data.as_of.replace(tzinfo=UTC).timestamp())
-    result = analysis.analyse(experiment, found, *past_of(found.users, Encoded.load(known.path / "encoded"), as_of))
+    result = analysis.analyse(experiment, found, *past_of(found.users, Encoded.load(known.path / "encoded"), released_at(known)))
     output.write_text(page.render(result), encoding="utf-8")
     if as_json:
         print_json(result)
@@ -137,8 +138,5 @@ def _logs(exposures: Path, events: str, end: int | None) -> "tuple[pl.DataFrame,
 
     shown = log.read(exposures, 0, 2**40 if end is None else end)
     first = shown["time"].min()
-    kept = store_of_events.open(events)
-    try:
+    with closing(store_of_events.open(events)) as kept:
         return shown, events_table(kept.since(first if isinstance(first, int) else 0, ["click", "purchase", "hide"]))
-    finally:
-        kept.close()

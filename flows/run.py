@@ -50,8 +50,7 @@ def run_drift(config_path: str, overrides: dict[str, Any], **parameters: Any) ->
 
 def run_package(workspace: str = ".cortex", **parameters: Any) -> dict[str, str | float]:
     """Build an image, and push it where a repository is named; see `flows.package.package`. Raises like it."""
-    end_orphans(Path(workspace))
-    prepare(Path(workspace))
+    _at_home_in(workspace)
     from flows.package import package
 
     told: dict[str, str | float] = package(workspace=workspace, **parameters)
@@ -60,8 +59,7 @@ def run_package(workspace: str = ".cortex", **parameters: Any) -> dict[str, str 
 
 def run_score_batch(workspace: str = ".cortex", **parameters: Any) -> dict[str, Any]:
     """Make lists for many users; see `flows.score_batch.score_batch`. Raises like it."""
-    end_orphans(Path(workspace))
-    prepare(Path(workspace))
+    _at_home_in(workspace)
     from flows.score_batch import score_batch
 
     told: dict[str, Any] = score_batch(workspace=workspace, **parameters)
@@ -70,5 +68,9 @@ def run_score_batch(workspace: str = ".cortex", **parameters: Any) -> dict[str, 
 
 def _prepare(config_path: str, overrides: dict[str, Any]) -> None:
     config = load_config(config_path, **overrides)  # a wrong key is told at once, not after the server's start
-    end_orphans(Path(config.workspace))
-    prepare(Path(config.workspace))
+    _at_home_in(config.workspace)
+
+
+def _at_home_in(workspace: str) -> None:
+    end_orphans(Path(workspace))
+    prepare(Path(workspace))

@@ -39,6 +39,7 @@ def check_day(config: Config, release: str, exposures: str | None, day: int, *, 
     textfiles
         The folder that node-exporter reads gauges from; `<workspace>/drift` when absent.
     """
+    from cortex_rec import folders
     from cortex_rec.monitoring import gauges, report
     from cortex_rec.monitoring.check import check
     from cortex_rec.monitoring.looking import look
@@ -56,8 +57,8 @@ def check_day(config: Config, release: str, exposures: str | None, day: int, *, 
         home = Path(config.workspace) / "drift"
         folder = home / found.id / day_of(day)
         told = (folder / FIGURES).exists() and Verdict.load(folder / FIGURES).alarm
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / PAGE).write_text(report.render(verdict, reference), encoding="utf-8")
+        with folders.replace_file(folder / PAGE) as page:
+            page.write_text(report.render(verdict, reference), encoding="utf-8")
         verdict.save(folder / FIGURES)
         gauges.write(verdict, home if textfiles is None else Path(textfiles), checked_at=at)
     return ended(Checked(verdict, folder, verdict.alarm and not told), cached=False, message=verdict.told())

@@ -15,7 +15,8 @@ from prefect.cache_policies import NO_CACHE
 
 from cortex_rec import batch, folders
 from cortex_rec.errors import ConfigError, ProgramFailed
-from cortex_rec.releases import live, places, store
+from cortex_rec.ids import IdMap
+from cortex_rec.releases import places, store
 from cortex_rec.releases.store import Release
 from tasks import progress
 from tasks.stage import MINUTE
@@ -35,8 +36,7 @@ def take_users(releases: str, release: Release, file: str | None) -> list[str]:
     """Those of a file, or everybody whom the release knows."""
     if file is not None:
         return batch.users_in(Path(file))
-    beside = places.state_of(releases)
-    return batch.everybody(live.load(release, beside), beside)
+    return batch.everybody(IdMap.load(release.path / "encoded" / "users.parquet"), places.state_of(releases))
 
 
 @task(name="score", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=_HOURS * 60 * MINUTE)

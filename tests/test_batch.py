@@ -68,10 +68,10 @@ def test_a_list_of_a_batch_is_the_answer_that_the_user_gets_alone(recommender: R
 
 
 def test_everybody_gets_a_list_but_who_asked_to_be_forgotten(made: Release, recommender: Recommender, tmp_path: Path) -> None:
-    everybody = batch.everybody(recommender, tmp_path)
+    everybody = batch.everybody(recommender.data.users, tmp_path)
     assert everybody == recommender.data.users.ids.to_list()
     forgotten.add(tmp_path, everybody[3])
-    assert batch.everybody(recommender, tmp_path) == everybody[:3] + everybody[4:]
+    assert batch.everybody(recommender.data.users, tmp_path) == everybody[:3] + everybody[4:]
 
 
 def test_whoever_is_forgotten_but_named_in_a_file_is_answered_as_a_stranger(

@@ -22,7 +22,8 @@ from cortex_rec.events.exposures import SCHEMA
 from cortex_rec.monitoring import frozen, gauges, reference, report, requests
 from cortex_rec.monitoring.check import Seen, check
 from cortex_rec.monitoring.known import Known
-from cortex_rec.monitoring.reference import WEEK, Reference
+from cortex_rec.monitoring.raw import WEEK
+from cortex_rec.monitoring.reference import Reference
 from cortex_rec.monitoring.verdict import Part, Verdict
 from cortex_rec.recommender import Recommender
 from cortex_rec.releases.store import Release, verify

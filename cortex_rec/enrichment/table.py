@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_rec import columns
+from cortex_rec import columns, folders
 from cortex_rec.enrichment.extract import Enriched
 from cortex_rec.errors import ArtifactError, ConfigError, DataError
 
@@ -44,16 +44,16 @@ def write(items: pl.DataFrame, found: Enriched, path: Path) -> dict[str, Path]:
     files = {"items": path, "provenance": path.with_name(f"{path.stem}.provenance.csv")}
     quarantine = path.with_name(f"{path.stem}.quarantine.csv")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".csv":
-            table.write_csv(path)
-        else:
-            table.write_parquet(path)
-        found.provenance.write_csv(files["provenance"])
+        # Each appears whole or not at all, the table that a source reads last.
         quarantine.unlink(missing_ok=True)
         if found.quarantine.height:
-            found.quarantine.write_csv(quarantine)
             files["quarantine"] = quarantine
+            with folders.replace_file(quarantine) as fresh:
+                found.quarantine.write_csv(fresh)
+        with folders.replace_file(files["provenance"]) as fresh:
+            found.provenance.write_csv(fresh)
+        with folders.replace_file(path) as fresh:
+            (table.write_csv if path.suffix == ".csv" else table.write_parquet)(fresh)
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be written ({error}). Choose another --output.") from error
     return files

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, Self
 import numpy as np
 from scipy import stats
 
+from cortex_rec import folders
 from cortex_rec.errors import ArtifactError
 from cortex_rec.monitoring.thresholds import Judged
 from cortex_rec.splits import day_of
@@ -137,8 +138,9 @@ class Verdict:
         return head | told | {"parts": parts, "notes": list(self.notes)}
 
     def save(self, path: Path) -> None:
-        """Write it as JSON."""
-        path.write_text(json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        """Write to a file, which appears whole or not at all: the next check of the day reads it."""
+        with folders.replace_file(path) as fresh:
+            fresh.write_text(json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Self:

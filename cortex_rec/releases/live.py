@@ -1,6 +1,7 @@
 """A release in memory with the items that were added since: what the command line and the service answer from."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from cortex_rec.embeddings.fusion import Fusion
 from cortex_rec.errors import ArtifactError
 from cortex_rec.ids import IdMap
 from cortex_rec.recommender import Recommender
-from cortex_rec.releases import added
+from cortex_rec.releases import added, forgotten
 from cortex_rec.releases.store import Release
 
 _LOG: Final = logging.getLogger(__name__)
@@ -67,6 +68,14 @@ def with_added(recommender: Recommender, fusion: Fusion, release: Release, besid
         _LOG.warning("Added items %s are left out: %s", outdated, OUTDATED)
     chosen = items.filter(state == LIVE)
     return recommender if chosen.is_empty() else widened(recommender, fusion, chosen)
+
+
+def without_forgotten(recommender: Recommender, beside: Path) -> Recommender:
+    """The recommender without the histories of who asked to be forgotten; raises like `forgotten.read`."""
+    gone = forgotten.read(beside)
+    if not gone:
+        return recommender
+    return replace(recommender, data=replace(recommender.data, users=recommender.data.users.without(gone)))
 
 
 def widened(recommender: Recommender, fusion: Fusion, items: pl.DataFrame) -> Recommender:
