@@ -18,9 +18,10 @@ from cortex_rec.arrays import F32, Ragged, pointers, save_arrays
 from cortex_rec.catalogue import Catalogue, Promotions
 from cortex_rec.config import Retrieval
 from cortex_rec.embeddings.placed import Placed
+from cortex_rec.errors import ArtifactError
 from cortex_rec.features import statistics
 from cortex_rec.queries import Queries, ask
-from cortex_rec.retrieval import arrivals, graph, popular
+from cortex_rec.retrieval import arrivals, graph, index, popular
 from cortex_rec.retrieval.index import Index, search
 from cortex_rec.retrieval.protocol import Evidence, Retriever, best
 from cortex_rec.retrieval.repeats import Repeats
@@ -38,6 +39,15 @@ class TestEveryRegisteredRetriever(RetrieverContract):
 
     def fit(self, evidence: Evidence) -> Retriever:
         return REGISTRY[self.name].fit(evidence, getattr(CONFIG, self.name))
+
+
+class TestARetrieverWhoseIndexHasCells(TestEveryRegisteredRetriever):
+    @pytest.fixture(autouse=True, params=["graph", "vector"])
+    def _one_of_the_registry(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.name = request.param
+        # All cells are searched, so that nothing is missed.
+        for name, value in {"EXACT": 0, "SEARCHED": 1}.items():
+            monkeypatch.setattr(f"cortex_rec.retrieval.index.{name}", value)
 
 
 def evidence(*rows: dict[str, Any], day: float = 20, offers: tuple[tuple[str, str | None], ...] = ()) -> Evidence:
@@ -137,7 +147,7 @@ def test_of_two_arrivals_that_are_alike_the_one_of_the_kind_that_is_bought_more_
 
 def test_arrivals_count_the_heaviest_items_of_a_long_history() -> None:
     vectors = unit_vectors(40, 16, seed=3)
-    few = arrivals.Arrivals(Placed(vectors, np.zeros(40, np.float32)), np.arange(40), 30.0)
+    few = arrivals.Arrivals(Placed(vectors, np.zeros(40, np.float32)), Index(vectors[:0], np.arange(0)), 30.0)
     weight = np.arange(40, 0, -1, dtype=np.float32)
     heaviest = few._likeness(np.arange(40, dtype=np.int32), weight, np.arange(40, dtype=np.int32))
     cut = few._likeness(np.arange(arrivals.HISTORY, dtype=np.int32), weight[: arrivals.HISTORY], np.arange(40, dtype=np.int32))
@@ -245,6 +255,53 @@ def test_a_search_finds_what_looking_at_every_vector_finds(seed: int, n: int, wi
     assert found == rows[np.lexsort((rows, -products))[:wanted]].tolist()
 
 
+@pytest.fixture
+def crowded(monkeypatch: pytest.MonkeyPatch) -> Index:
+    """4,000 vectors around 100 places, in cells."""
+    monkeypatch.setattr("cortex_rec.retrieval.index.EXACT", 3_999)
+    places = np.repeat(unit_vectors(100, 32, seed=1), 40, axis=0)
+    vectors = places + np.random.default_rng(2).normal(0, 0.08, places.shape).astype(np.float32)
+    return Index.over(vectors, np.arange(0, 8_000, 2))
+
+
+def test_by_cells_nearly_the_same_is_found_as_by_looking_at_each_best_first(crowded: Index) -> None:
+    questions = unit_vectors(50, 32, seed=3)
+    by_cells, exact = search(crowded, questions, 20), search(replace(crowded, cells=None), questions, 20)
+    shared = [len(np.intersect1d(by_cells[i], exact[i])) / 20 for i in range(50)]
+    assert crowded.cells is not None
+    assert 0.3 < np.mean(shared) < 1, "a search of a 32nd of the cells is neither useless nor exact"
+    for i in range(50):
+        products = crowded.vectors[by_cells[i] // 2] @ questions[i]
+        assert np.all(np.diff(products) <= 1e-5)
+    assert [search(crowded, questions[i : i + 1], 20)[0].tolist() for i in range(50)] == [by_cells[i].tolist() for i in range(50)]
+    crowded.cells.nprobe = crowded.cells.nlist
+    assert [search(crowded, questions, 20)[i].tolist() for i in range(50)] == [exact[i].tolist() for i in range(50)]
+
+
+def test_cells_are_stored_and_what_comes_later_joins_them(crowded: Index, tmp_path: Path) -> None:
+    questions = unit_vectors(5, 32, seed=3)
+    crowded.save(tmp_path)
+    again = Index.load(tmp_path, crowded.vectors, crowded.rows)
+    assert again.cells is not None
+    assert search(again, questions, 20).item.tobytes() == search(crowded, questions, 20).item.tobytes()
+    more = again.with_others(questions, np.arange(8_001, 8_006))
+    assert search(more, questions, 1).item.tolist() == [8_001, 8_002, 8_003, 8_004, 8_005]
+    assert search(again, questions, 1).item.max() < 8_000, "the index that was joined is another one"
+    with pytest.raises(ArtifactError, match=r"index.faiss: holds 4000 vectors of 32 numbers, expected \(3, 32\)"):
+        Index.load(tmp_path, crowded.vectors[:3], crowded.rows[:3])
+    (tmp_path / "index.faiss").write_bytes(b"no index")
+    with pytest.raises(ArtifactError, match=r"index.faiss: FAISS cannot read this index"):
+        Index.load(tmp_path, crowded.vectors, crowded.rows)
+
+
+@pytest.mark.parametrize(("n", "kind"), [(200_000, "flat"), (200_001, "IVF-SQ8"), (4_000_000, "IVF-SQ8"), (4_000_001, "IVF-PQ")])
+def test_the_number_of_vectors_chooses_how_they_are_searched(n: int, kind: str) -> None:
+    assert index.kind(n) == kind
+    if kind != "flat":
+        searcher = index.in_cells(kind, n, 64)
+        assert searcher.nprobe == searcher.nlist // 32 > 1
+
+
 def test_a_neighbour_with_the_same_taste_lends_what_it_bought_lately_the_latest_first() -> None:
     known = evidence(bought("u0", "a", 1), bought("u1", "a", 1), bought("u1", "d", 2), bought("u1", "c", 19))
     retriever = REGISTRY["neighbours"].fit(known, CONFIG.neighbours)
@@ -270,7 +327,7 @@ def test_the_graph_places_what_nobody_bought_where_items_that_say_the_same_are()
     fitted = graph.fit(replace(known, content=Placed(content, known.content.appeal)), CONFIG.graph)
     place = fitted.items / np.linalg.norm(fitted.items, axis=1, keepdims=True)
     assert np.all(np.sum(place[unsold] * place[[3, 4]], axis=1) > 0.9)
-    assert not np.isin(unsold, fitted.sold).any()
+    assert not np.isin(unsold, fitted.index.rows).any()
     start = fitted.base_items[unsold] / np.linalg.norm(fitted.base_items[unsold], axis=1, keepdims=True)
     old = fitted.base_items[[3, 4]] / np.linalg.norm(fitted.base_items[[3, 4]], axis=1, keepdims=True)
     assert np.all(np.sum(start * old, axis=1) > 0.7)

@@ -1,14 +1,13 @@
 """What nobody has bought yet, most like the user's history by what it says and shows: how a new product gets its first shoppers."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from cortex_rec.arrays import F32, I32, I64, Ragged, load_arrays, pointers, save_arrays
+from cortex_rec.arrays import F32, I32, Ragged, load_arrays, pointers, save_arrays
 from cortex_rec.config import Arrivals as ArrivalsConfig
 from cortex_rec.embeddings.placed import Placed
 from cortex_rec.newcomers import Newcomers
@@ -37,21 +36,15 @@ class Arrivals:
     ----------
     content
         Places of all items.
-    unsold
-        (k,) int64 rows of the items without a purchase, ascending.
+    index
+        The items without a purchase, by row ascending, each with its appeal as one more dimension.
     half_life_days
         Of a purchase's weight in the user's history.
     """
 
     content: Placed
-    unsold: I64
+    index: Index
     half_life_days: float
-
-    @cached_property
-    def index(self) -> Index:
-        """The vectors of `unsold`, each with its appeal as one more dimension."""
-        new = self.content.take(self.unsold)
-        return Index(np.column_stack([new.vectors, new.appeal]), self.unsold)
 
     def retrieve(self, queries: Queries, n: int) -> Ragged:
         mean = taste(queries, self.content.vectors, self.half_life_days)
@@ -82,19 +75,26 @@ class Arrivals:
         return np.concatenate(blocks)[: len(items)]
 
     def widened(self, new: Newcomers) -> Self:
-        unsold = np.append(self.unsold, np.arange(new.n_before, len(new.catalogue)))
-        return replace(self, content=self.content.with_others(new.content), unsold=unsold)
+        others = self.index.with_others(_searched(new.content), np.arange(new.n_before, len(new.catalogue)))
+        return replace(self, content=self.content.with_others(new.content), index=others)
 
     def save(self, folder: Path) -> None:
         self.content.save(folder / "content.safetensors")
-        save_arrays(folder / "arrivals.safetensors", {"unsold": self.unsold, "half_life_days": np.array([self.half_life_days])})
+        save_arrays(folder / "arrivals.safetensors", {"unsold": self.index.rows, "half_life_days": np.array([self.half_life_days])})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        arrays = load_arrays(folder / "arrivals.safetensors")
-        return cls(Placed.load(folder / "content.safetensors"), arrays["unsold"], float(arrays["half_life_days"][0]))
+        arrays, content = load_arrays(folder / "arrivals.safetensors"), Placed.load(folder / "content.safetensors")
+        unsold = arrays["unsold"]
+        return cls(content, Index.load(folder, _searched(content.take(unsold)), unsold), float(arrays["half_life_days"][0]))
 
 
 def fit(evidence: Evidence, config: ArrivalsConfig, *, start: object = None) -> Arrivals:
     """Put what was never sold before `as_of` into an index."""
-    return Arrivals(evidence.content, np.flatnonzero(evidence.statistics.unsold), config.half_life_days)
+    unsold = np.flatnonzero(evidence.statistics.unsold)
+    return Arrivals(evidence.content, Index.over(_searched(evidence.content.take(unsold)), unsold), config.half_life_days)
+
+
+def _searched(content: Placed) -> F32:
+    """(n, d + 1) float32."""
+    return np.column_stack([content.vectors, content.appeal])

@@ -4,13 +4,12 @@ The training is in `lightgcn.py`, which needs torch and DGL; answering needs nei
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, I64, Array, Ragged, load_arrays, save_arrays, vars_of
+from cortex_rec.arrays import F32, Array, Ragged, load_arrays, save_arrays, vars_of
 from cortex_rec.config import Graph as GraphConfig
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries, once
@@ -33,8 +32,8 @@ class Graph:
         (n_users, d) float32 propagated vectors; zeros for users without a purchase.
     items
         (n_items, d) float32 propagated vectors; where there is no purchase, the place that an item with such content would have.
-    sold
-        (k,) int64 rows of the items with a purchase, ascending: what is retrieved.
+    index
+        The items with a purchase, by row ascending: what is retrieved.
     base_users, base_items
         The parameters before propagation, (n_users, d) and (n_items, d) float32: where a later fit starts from, new items at their place.
     placing, base_placing
@@ -43,16 +42,11 @@ class Graph:
 
     users: F32
     items: F32
-    sold: I64
+    index: Index
     base_users: F32
     base_items: F32
     placing: F32
     base_placing: F32
-
-    @cached_property
-    def index(self) -> Index:
-        """The vectors of `sold`."""
-        return Index(self.items[self.sold], self.sold)
 
     def retrieve(self, queries: Queries, n: int) -> Ragged:
         return index.search(self.index, self._vectors(queries), n)
@@ -78,11 +72,16 @@ class Graph:
         return replace(self, items=items, base_items=np.concatenate([self.base_items, _placed(new.content.vectors, self.base_placing)]))
 
     def save(self, folder: Path) -> None:
-        save_arrays(folder / "graph.safetensors", vars_of(self))
+        arrays = vars_of(self)
+        del arrays["index"]
+        save_arrays(folder / "graph.safetensors", arrays | {"sold": self.index.rows})
+        self.index.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        return cls(**load_arrays(folder / "graph.safetensors"))
+        arrays = load_arrays(folder / "graph.safetensors")
+        sold = arrays.pop("sold")
+        return cls(**arrays, index=Index.load(folder, arrays["items"][sold], sold))
 
 
 def fit(evidence: Evidence, config: GraphConfig, *, start: Graph | None = None) -> Graph:
@@ -101,7 +100,7 @@ def fit(evidence: Evidence, config: GraphConfig, *, start: Graph | None = None) 
         placing = _ridge(evidence.content.vectors[sold], vectors[sold], np.sqrt(buyers[sold]))
         vectors[unsold] = _placed(evidence.content.vectors[unsold], placing)
         placed.append(placing)
-    return Graph(trained.users, trained.items, sold, trained.base_users, trained.base_items, *placed)
+    return Graph(trained.users, trained.items, Index.over(trained.items[sold], sold), trained.base_users, trained.base_items, *placed)
 
 
 def _ridge(content: F32, vectors: F32, weight: Array) -> F32:

@@ -1,9 +1,9 @@
-"""Exact inner-product search: FAISS finds the nearest, their products are computed again one by one, so that equal ones go by row."""
+"""Inner-product search: exact for a shop's catalogue, by cells beyond it. Whatever FAISS finds is scored again, so equal ones go by row."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, Self, TypeVar, cast
 
 import faiss
 import numpy as np
@@ -11,10 +11,21 @@ import numpy as np
 from cortex_rec.arrays import F32, I64, Ragged, pointers
 from cortex_rec.errors import ArtifactError
 
+#: Up to so many vectors the search is exact; up to so many each is kept in a byte a dimension, beyond in half a one (`docs/retrieval.md`).
+EXACT: Final = 200_000
+WHOLE: Final = 4_000_000
+#: One cell in so many is searched.
+SEARCHED: Final = 32
+#: Vectors a cell that the cells are learned from.
+LEARNED: Final = 64
 #: As many more than asked are looked at, since the last of those asked may have equals.
 SPARE: Final = 32
+#: Of vectors in half a byte a dimension so many times what is asked is looked at.
+ROUGH: Final = 4
 #: What float32 may lose of a product, as a share of the largest that there can be.
 _ROUNDING: Final = 1e-5
+_FILE: Final = "index.faiss"
+_Kind = TypeVar("_Kind", bound=faiss.Index)
 
 
 @dataclass(frozen=True)
@@ -27,14 +38,47 @@ class Index:
         (n, d) float32.
     rows
         (n,) int64 what each is called in an answer.
+    cells
+        The vectors once more, short and in cells, where they are too many to look at each.
     """
 
     vectors: F32
     rows: I64
+    cells: faiss.IndexIVF | None = field(default=None, compare=False)
+
+    @classmethod
+    def over(cls, vectors: F32, rows: I64) -> Self:
+        """Choose by the number of vectors, and learn the cells where they are too many."""
+        name = kind(len(rows))
+        return cls(vectors, rows, None if name == "flat" else filled(in_cells(name, *vectors.shape), vectors))
+
+    def with_others(self, vectors: F32, rows: I64) -> Self:
+        """Further vectors; cells stay as they were learned."""
+        cells = self.cells
+        if cells is not None:
+            cells = cast("faiss.IndexIVF", faiss.clone_index(cells))
+            cells.add(vectors)
+        return type(self)(np.concatenate([self.vectors, vectors]), np.append(self.rows, rows), cells)
+
+    def save(self, folder: Path) -> None:
+        """Write the cells, if there are any; the vectors are their owner's."""
+        if self.cells is not None:
+            faiss.write_index(self.cells, str(folder / _FILE))
+
+    @classmethod
+    def load(cls, folder: Path, vectors: F32, rows: I64) -> Self:
+        """The index over the same vectors that were saved beside it; a file that does not fit them is an `ArtifactError`."""
+        path = folder / _FILE
+        if not path.exists():
+            return cls(vectors, rows)
+        cells = _read(path, faiss.IndexIVF)
+        if (cells.ntotal, cells.d) != vectors.shape:
+            raise ArtifactError(f"{path}: holds {cells.ntotal} vectors of {cells.d} numbers, expected {vectors.shape}. Train again.")
+        return cls(vectors, rows, cells)
 
     @cached_property
     def flat(self) -> faiss.IndexFlatIP:
-        """The vectors as FAISS searches them."""
+        """The vectors as FAISS searches each of them."""
         index = faiss.IndexFlatIP(self.vectors.shape[1])
         index.add(np.ascontiguousarray(self.vectors, np.float32))
         return index
@@ -46,13 +90,51 @@ class Index:
 
 
 def search(index: Index, queries: F32, n: int) -> Ragged:
-    """The `n` nearest of each query (m, d), as rows, best first, equal ones by row; a query of zeros finds nothing."""
+    """The `n` nearest of each query (m, d), as rows, best first, equal ones by row; a query of zeros finds nothing.
+
+    By cells a query may find other than the nearest, and fewer than `n` where the cells that it looks at hold fewer.
+    """
     n = min(n, len(index.rows))
     asked = np.any(queries != 0, axis=1)
+    if index.cells is not None:
+        at = [nearest_by(index.cells, index.vectors, queries[i], n) if asked[i] else np.zeros(0, np.int64) for i in range(len(queries))]
+        return Ragged.of([index.rows[each].astype(np.int32) for each in at])
     found = np.zeros((len(queries), n), np.int64)
     if asked.any() and n:
         found[asked] = _nearest(index, np.ascontiguousarray(queries[asked], np.float32), n)
     return Ragged(pointers(np.where(asked, n, 0)), index.rows[found[asked]].astype(np.int32).ravel())
+
+
+def kind(n: int) -> str:
+    """How so many vectors are searched: `flat`, `IVF-SQ8` or `IVF-PQ`."""
+    return "flat" if n <= EXACT else "IVF-SQ8" if n <= WHOLE else "IVF-PQ"
+
+
+def in_cells(name: str, n: int, width: int) -> faiss.IndexIVF:
+    """An empty index for `n` vectors of `width` numbers, in some four cells for each of the root of `n`."""
+    cells = 1 << max(int(np.log2(4 * np.sqrt(n))), 5)
+    codes = {"IVF-SQ8": "SQ8", "IVF-PQ": f"PQ{max(width // 2, 1)}"}
+    index = cast("faiss.IndexIVF", faiss.index_factory(width, f"IVF{cells},{codes[name]}", faiss.METRIC_INNER_PRODUCT))
+    index.nprobe = max(cells // SEARCHED, 1)
+    return index
+
+
+def filled(index: faiss.IndexIVF, vectors: F32) -> faiss.IndexIVF:
+    """The index with the vectors in it, trained on every few of them."""
+    index.train(np.ascontiguousarray(vectors[:: max(len(vectors) // (LEARNED * index.nlist), 1)]))
+    index.add(np.ascontiguousarray(vectors, np.float32))
+    return index
+
+
+def nearest_by(searcher: faiss.Index, vectors: F32, query: F32, n: int) -> I64:
+    """(at most n,) positions that an approximate index finds for one query (d,), best first by their own products."""
+    wider = ROUGH if isinstance(searcher, faiss.IndexIVFPQ) else 1
+    # One query at a time: the cells of several at once are found by a product of matrices, which rounds otherwise.
+    _, near = searcher.search(np.ascontiguousarray(query[None], np.float32), min(wider * n + SPARE, searcher.ntotal))
+    at = np.sort(near[0][near[0] >= 0])
+    products = inner_products(np.broadcast_to(query, (len(at), len(query))), vectors[at])
+    found: I64 = at[np.lexsort((at, -products))[:n]]
+    return found
 
 
 def _nearest(index: Index, queries: F32, n: int) -> I64:
@@ -90,11 +172,16 @@ def save(vectors: F32, path: Path) -> None:
 
 def load(path: Path) -> F32:
     """Read the vectors that `save` wrote; an unreadable file is an `ArtifactError`."""
+    index = _read(path, faiss.IndexFlatIP)
+    vectors: F32 = index.reconstruct_n(0, index.ntotal)
+    return vectors
+
+
+def _read(path: Path, expected: type[_Kind]) -> _Kind:
     try:
         index = faiss.read_index(str(path))
     except RuntimeError as error:
         raise ArtifactError(f"{path}: FAISS cannot read this index. Verify the release with `cortex-rec releases verify`.") from error
-    if not isinstance(index, faiss.IndexFlatIP):
-        raise ArtifactError(f"{path}: holds a {type(index).__name__}, expected an IndexFlatIP. Train again with this version.")
-    vectors: F32 = index.reconstruct_n(0, index.ntotal)
-    return vectors
+    if not isinstance(index, expected):
+        raise ArtifactError(f"{path}: holds a {type(index).__name__}, expected an {expected.__name__}. Train again with this version.")
+    return index

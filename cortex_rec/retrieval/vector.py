@@ -1,7 +1,6 @@
 """Items that say and show what the user's history does: content vectors in FAISS, asked with the history's mean."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -18,23 +17,23 @@ from cortex_rec.retrieval.protocol import Evidence
 
 @dataclass(frozen=True)
 class Vector:
-    """Exact search over all items of the catalogue, sold or not: what nobody bought yet can be found.
+    """A search over all items of the catalogue, sold or not: what nobody bought yet can be found.
 
     Parameters
     ----------
-    items
-        (n_items, d) float32 unit vectors.
+    index
+        The items' unit vectors (n_items, d) float32.
     half_life_days
         Of a purchase's weight in the user's mean vector.
     """
 
-    items: F32
+    index: Index
     half_life_days: float
 
-    @cached_property
-    def index(self) -> Index:
-        """All of them."""
-        return Index(self.items, np.arange(len(self.items)))
+    @property
+    def items(self) -> F32:
+        """The vectors (n_items, d)."""
+        return self.index.vectors
 
     def retrieve(self, queries: Queries, n: int) -> Ragged:
         return index.search(self.index, self._taste(queries), n)
@@ -47,20 +46,23 @@ class Vector:
         return taste(queries, self.items, self.half_life_days)
 
     def widened(self, new: Newcomers) -> Self:
-        return type(self)(np.concatenate([self.items, new.content.vectors]), self.half_life_days)
+        return type(self)(self.index.with_others(new.content.vectors, np.arange(new.n_before, len(new.catalogue))), self.half_life_days)
 
     def save(self, folder: Path) -> None:
         index.save(self.items, folder / "vector.faiss")
+        self.index.save(folder)
         save_arrays(folder / "vector.safetensors", {"half_life_days": np.array([self.half_life_days])})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        return cls(index.load(folder / "vector.faiss"), float(load_arrays(folder / "vector.safetensors")["half_life_days"][0]))
+        items = index.load(folder / "vector.faiss")
+        half_life_days = float(load_arrays(folder / "vector.safetensors")["half_life_days"][0])
+        return cls(Index.load(folder, items, np.arange(len(items))), half_life_days)
 
 
 def fit(evidence: Evidence, config: VectorConfig, *, start: object = None) -> Vector:
     """Put the content vectors into an index."""
-    return Vector(evidence.content.vectors, config.half_life_days)
+    return Vector(Index.over(evidence.content.vectors, np.arange(evidence.n_items)), config.half_life_days)
 
 
 def taste(queries: Queries, vectors: F32, half_life_days: float) -> F32:
