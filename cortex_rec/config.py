@@ -193,25 +193,23 @@ class LightGCN(Section):
     """LightGCN learned in few large steps (`retrieval/lightgcn_softmax.py`)."""
 
     dimensions: int = Field(default=64, ge=2)
-    layers: int = Field(default=3, ge=1)
-    steps: int = Field(default=240, ge=1)
+    layers: int = Field(default=2, ge=1)
+    steps: int = Field(default=200, ge=1)
     #: users and sampled items of a step
     users: int = Field(default=8_192, ge=1)
     negatives: int = Field(default=8_192, ge=1)
-    learning_rate: float = Field(default=0.01, gt=0)
-    temperature: float = Field(default=0.15, gt=0)
-    #: steps between two looks at the held-out pairs, where it is found out how many steps are best
-    every: int = Field(default=20, ge=1)
-    #: share of each user's items held out for that, and the looks in a row without a rise that end it
-    held_out: float = Field(default=0.1, gt=0, lt=1)
-    patience: int = Field(default=3, ge=1)
+    #: of the first step; it falls to zero
+    learning_rate: float = Field(default=0.03, gt=0)
+    temperature: float = Field(default=0.1, gt=0)
+    #: an item is drawn by this power of its number of buyers, and its score has the logarithm back
+    popularity: float = Field(default=0.6, ge=0)
 
 
 class Linear(Section):
     """An item-item model in closed form, sparse plus low rank (`retrieval/linear.py`)."""
 
     n: int = Field(default=100, ge=1)
-    dimensions: int = Field(default=448, ge=1)
+    dimensions: int = Field(default=640, ge=1)
     #: of each item
     neighbours: int = Field(default=1_000, ge=1)
     #: a purchase counts by these powers of one over the degree of its user, of the item in the history, and of the item that is scored
@@ -219,7 +217,7 @@ class Linear(Section):
     in_power: float = Field(default=0.5, ge=0)
     out_power: float = Field(default=0.05, ge=0)
     #: how much the first `dimensions` frequencies count beside the neighbours
-    band: float = Field(default=0.3, ge=0)
+    band: float = Field(default=0.2, ge=0)
     #: how far the step against the blur goes
     sharpening: float = Field(default=1.0, ge=0)
 
@@ -230,8 +228,8 @@ class Collaborative(Section):
     n: int = Field(default=100, ge=1)
     linear: Linear = Linear()
     lightgcn: LightGCN = LightGCN()
-    #: how much a cosine of LightGCN's vectors counts
-    learned: float = Field(default=1.0, ge=0)
+    #: how much LightGCN's score counts
+    learned: float = Field(default=0.16, ge=0)
 
 
 class Vector(Section):

@@ -23,7 +23,7 @@ class TestLinear(RetrieverContract):
 
 class TestCollaborative(RetrieverContract):
     def fit(self, evidence: Evidence) -> Collaborative:
-        return collaborative.fit(evidence, CollaborativeConfig(linear=SMALL, lightgcn=LightGCN(dimensions=8, steps=2, every=1)))
+        return collaborative.fit(evidence, CollaborativeConfig(linear=SMALL, lightgcn=LightGCN(dimensions=8, steps=2)))
 
 
 def pairs(purchases: np.ndarray) -> Ragged:
@@ -54,3 +54,17 @@ def test_only_the_nearest_neighbours_are_kept_and_the_first_of_equals() -> None:
 def test_a_history_without_items_scores_zero_everywhere() -> None:
     model = linear.learn(pairs(PURCHASES), 6, LinearConfig(dimensions=2), seed=1)
     assert not model.scores(Ragged.of([np.zeros(0)])).any()
+
+
+def test_a_known_user_lies_where_training_put_them_a_stranger_where_their_items_do() -> None:
+    config = CollaborativeConfig(linear=LinearConfig(dimensions=2), lightgcn=LightGCN(dimensions=4, steps=2))
+    model = collaborative.learn(pairs(PURCHASES), 6, config, seed=7)
+    history = Ragged.of([np.array([0, 1]), np.array([0, 1]), np.zeros(0)])
+    known, stranger, nobody = model.places(history, np.array([0, -1, -1]))
+    assert np.array_equal(known, model.users[0])
+    mean = model.items[[0, 1]].sum(axis=0)
+    assert np.allclose(stranger, mean / np.linalg.norm(mean), atol=1e-6)
+    assert not nobody.any()
+    alone = model.linear.scores(history) / np.sqrt(np.maximum(np.diff(history.pointer), 1))[:, None]
+    learned = model.scores(history, np.array([0, -1, -1])) - alone
+    assert np.allclose(learned, model.learned * (np.stack([known, stranger, nobody]) @ model.items.T + model.popularity), atol=1e-6)

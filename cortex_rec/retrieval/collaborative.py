@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, Ragged, extended, load_arrays, save_arrays
+from cortex_rec.arrays import F32, Array, Ragged, extended, load_arrays, save_arrays, vars_of
 from cortex_rec.config import Collaborative as CollaborativeConfig
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries, once
@@ -19,45 +19,61 @@ from cortex_rec.splits import distinct
 
 @dataclass(frozen=True)
 class Collaborative(ScoresItems):
-    """Both parts know a user by the items alone.
+    """Users whom the training knew have a vector of their own; a stranger's is made of the items.
 
     Parameters
     ----------
     linear
         The closed form; its scores are divided by the root of the number of items in the history.
-    vectors
-        (n_items, d) float32 of unit length, zeros without a purchase.
+    users, items
+        (n_users, d) and (n_items, d) float32 of unit length, zeros without a purchase.
+    popularity
+        (n_items,) float32, what is added to an item's cosine.
     learned
-        (1,) float32, how much the cosine of an item's vector with that of the history counts.
+        (1,) float32, how much that sum counts.
     """
 
     linear: Linear
-    vectors: F32
+    users: F32
+    items: F32
+    popularity: F32
     learned: F32
 
-    def scores(self, lists: Ragged) -> F32:
-        """(len(lists), n_items) float32 for the distinct items of each history; zeros for an empty one."""
+    def scores(self, lists: Ragged, users: Array) -> F32:
+        """(len(lists), n_items) float32 for the distinct items of each history.
+
+        Parameters
+        ----------
+        users
+            (len(lists),) whose histories they are, -1 for strangers.
+        """
         found = self.linear.scores(lists)
         found /= np.sqrt(np.maximum(np.diff(lists.pointer), 1), dtype=np.float32)[:, None]
-        found += self.learned * self.places(lists) @ self.vectors.T
+        found += self.learned * (self.places(lists, users) @ self.items.T + self.popularity)
         return found
 
-    def places(self, lists: Ragged) -> F32:
-        """(len(lists), d) float32 unit vectors of the histories, as one more layer of the graph would have them."""
-        total: F32 = indicators(lists, len(self.vectors)) @ self.vectors
+    def places(self, lists: Ragged, users: Array) -> F32:
+        """(len(lists), d) float32 unit vectors; a stranger lies where one more layer of the graph would have the history."""
+        found = self.users[users]
+        strangers = np.flatnonzero((users < 0) | ~found.any(axis=1))
+        total: F32 = indicators(Ragged.of([lists[int(i)] for i in strangers]), len(self.items)) @ self.items
         length = np.sqrt(inner_products(total, total))[:, None]
-        return np.divide(total, length, out=np.zeros_like(total), where=length > 0)
+        found[strangers] = np.divide(total, length, out=np.zeros_like(total), where=length > 0)
+        return found
 
     @once
     def _scored(self, queries: Queries) -> list[Scored]:
         return alone(queries, self.scores, self.linear.sold)
 
     def widened(self, new: Newcomers) -> Self:
-        return replace(self, linear=self.linear.widened(new), vectors=extended(self.vectors, len(new), 0))
+        items, popularity = (extended(part, len(new), 0) for part in (self.items, self.popularity))
+        return replace(self, linear=self.linear.widened(new), items=items, popularity=popularity)
 
     def save(self, folder: Path) -> None:
         self.linear.save(folder)
-        save_arrays(folder / "learned.safetensors", {"vectors": self.vectors, "learned": self.learned})
+        arrays = vars_of(self)
+        del arrays["linear"]
+        save_arrays(folder / "learned.safetensors", arrays)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -74,5 +90,6 @@ def learn(pairs: Ragged, n_items: int, config: CollaborativeConfig, *, seed: int
     # Imported here so that a service that only answers never loads torch and DGL.
     from cortex_rec.retrieval import lightgcn_softmax
 
-    vectors = lightgcn_softmax.fit(pairs, n_items, config.lightgcn, seed=seed).items
-    return Collaborative(linear.learn(pairs, n_items, config.linear, seed=seed), vectors, np.array([config.learned], np.float32))
+    learned = lightgcn_softmax.fit(pairs, n_items, config.lightgcn, seed=seed)
+    closed = linear.learn(pairs, n_items, config.linear, seed=seed)
+    return Collaborative(closed, learned.users, learned.items, learned.popularity, np.array([config.learned], np.float32))

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from scipy.linalg import eigh, qr
 from threadpoolctl import ThreadpoolController
 
-from cortex_rec.arrays import F32, I32, I64, Bool, Ragged, extended, load_arrays, pointers, save_arrays, vars_of
+from cortex_rec.arrays import F32, I32, I64, Array, Bool, Ragged, extended, load_arrays, pointers, save_arrays, vars_of
 from cortex_rec.config import Linear as LinearConfig
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries, once
@@ -59,7 +59,7 @@ class Linear(ScoresItems):
 
     @once
     def _scored(self, queries: Queries) -> list[Scored]:
-        return alone(queries, self.scores, self.sold)
+        return alone(queries, lambda lists, _: self.scores(lists), self.sold)
 
     @cached_property
     def sold(self) -> Bool:
@@ -123,19 +123,19 @@ def learn(pairs: Ragged, n_items: int, config: LinearConfig, *, seed: int) -> Li
     return Linear(*near, (enter[:, None] * basis * gain).astype(np.float32), (leave[:, None] * basis).astype(np.float32))
 
 
-def alone(queries: Queries, scores: Callable[[Ragged], F32], sold: Bool) -> list[Scored]:
+def alone(queries: Queries, scores: Callable[[Ragged, Array], F32], sold: Bool) -> list[Scored]:
     """How far the scores of one query after the other exceed the least one of a sold item; unsold items have none.
 
     One after the other, since the products of several histories round otherwise; above the least, since sharpening may take all below zero.
     """
 
-    def answer(history: I32) -> Scored:
-        found = scores(Ragged.of([history]))[0].astype(np.float64)
+    def answer(history: I32, user: Array) -> Scored:
+        found = scores(Ragged.of([history]), user)[0].astype(np.float64)
         return Scored.of(np.where(sold, found - found[sold].min(initial=np.inf), 0.0))
 
     pointer, item = queries.items_pointer, queries.items.member
     with _blas.limit(limits=1):
-        return [answer(item[pointer[i] : pointer[i + 1]]) for i in range(len(queries))]
+        return [answer(item[pointer[i] : pointer[i + 1]], queries.users[i : i + 1]) for i in range(len(queries))]
 
 
 def indicators(lists: Ragged, n_items: int) -> sp.csr_matrix:
