@@ -37,8 +37,9 @@ test: $(READY) | system-libraries test-programs ## lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@echo "Tests: 15 to 20 minutes on 2 cores."
-	$(BIN)/python -m pytest -m "not slow"
+	@echo "Tests: some 15 minutes on 2 cores."
+	$(BIN)/python -m pytest -m "not slow and not alone" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "alone and not slow"
 
 test-all: test | image-programs ## make test, then what builds and runs an image, pushes it, and runs deployments
 	@echo "Slow tests: about 20 minutes on 2 cores, 5 GB of disk meanwhile."

@@ -16,6 +16,8 @@ from cortex_rec.events.redis import RedisEvents
 from cortex_rec.testing.event_store_contract import EventStoreContract, event
 from cortex_rec.testing.redis_server import RedisServer
 
+pytestmark = pytest.mark.alone
+
 #: Writes batches of 20 without end and prints the number of each when it is acknowledged, until the server is gone.
 WRITER = """
 import sys

@@ -18,6 +18,8 @@ from cortex_rec.recommender import WITHOUT_EVENTS
 from cortex_rec.testing.redis_server import RedisServer
 from cortex_rec.testing.release import small_release
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def releases(tmp_path: Path) -> Path:

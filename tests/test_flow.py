@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -69,6 +70,12 @@ def kill_in(folder: Path, stage: str) -> None:
         process.send_signal(signal.SIGKILL)
 
 
+def processor_seconds() -> float:
+    """Of all processes that this one has waited for: what else the machine does is not in it."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return children.ru_utime + children.ru_stime
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = new_run(tmp_path_factory.mktemp("flow") / "whole")
@@ -87,12 +94,11 @@ def test_a_run_ends_in_a_verified_release_with_its_report(whole: tuple[Path, dic
     assert str(folder) not in (release.path / "manifest.json").read_text(), "no place on this machine tells two releases apart"
 
 
-def test_an_unchanged_rerun_does_nothing_within_20_seconds(whole: tuple[Path, dict[str, Any]]) -> None:
+def test_an_unchanged_rerun_does_nothing_within_20_seconds_of_a_processor(whole: tuple[Path, dict[str, Any]]) -> None:
     folder, told = whole
-    before = finished(folder)
-    start = time.perf_counter()
+    before, spent = finished(folder), processor_seconds()
     again, said = train(folder)
-    assert time.perf_counter() - start < 20
+    assert processor_seconds() - spent < 20
     assert again["release"] == told["release"]
     assert finished(folder) == before
     assert said.count("unchanged") == len(before) + 2, "every stage, the release and the gate"
