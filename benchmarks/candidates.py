@@ -1,7 +1,7 @@
 """Recall of candidates on Complete Journey by how many there are: each retriever, all together, and the best 500 of all.
 
 The order of the shortlist is learned on the weeks before those that are judged. `VALIDATION=1` judges weeks 44 to 48, by which everything
-was chosen; without it weeks 49 to 53 are.
+was chosen; without it weeks 49 to 53 are. `EVERY=4` judges every fourth household alone.
 """
 
 import os
@@ -18,7 +18,7 @@ from benchmarks.harness import CONFIG, OUT, Benchmark, end_of
 from cortex_rec.arrays import F32, F64, Bool, Ragged
 from cortex_rec.config import Config, load_config
 from cortex_rec.encoding import Encoded
-from cortex_rec.evaluation.metrics import is_in
+from cortex_rec.evaluation.metrics import is_in, take
 from cortex_rec.features.assemble import assemble
 from cortex_rec.queries import Queries, ask
 from cortex_rec.ranking import shortlist, training
@@ -46,7 +46,9 @@ WIDE: Final = {
 }
 #: Lengths at which a retriever's own list is judged, and those of the shortlist.
 LENGTHS: Final = (30, 100, 300, 600, 1_000)
-SHORT: Final = (250, 500, 1_000)
+SHORT: Final = (100, 250, 500, 750, 1_000, 1_500)
+MEASURED: Final = (500, 1_000)
+EVERY: Final = int(os.environ.get("EVERY", "1"))
 #: Households asked at once, and those whose answers are timed.
 BLOCK: Final = 100
 TIMED: Final = 500
@@ -102,11 +104,14 @@ def main() -> None:
     at = dict(zip(range(FIRST, 54), (*before, last), strict=True))
     lists = [training.build(wide(snapshots(week)), data, at[week], config) for week in LEARNED]
     order = shortlist.fit(lists, seed=config.seed, threads=1).compiled(OUT / "candidates" / "compiled")
-    weeks = [judged(data, wide(snapshots(week)), at[week], week, order) for week in JUDGED]
+    weeks = []
+    for week in JUDGED:
+        weeks.append(judged(data, wide(snapshots(week)), at[week], week, order))
+        print(f"week {week}: shortlist of 500, {weeks[-1].judge(weeks[-1].shortest(500))}", flush=True)
     latest = snapshots(JUDGED[-1])
     names, sizes = latest.union.names, dict(latest.union.sizes)
     rows = [*shortlist_rows(weeks), *union_rows(weeks, sizes, names), *retriever_rows(weeks, sizes, names)]
-    benchmark.finish([*rows, *timed(data, latest, at[JUDGED[-1]])], learned=list(LEARNED), judged=list(JUDGED), validation=VALIDATION)
+    benchmark.finish([*rows, *timed(data, latest, at[JUDGED[-1]])], learned=list(LEARNED), judged=list(JUDGED), every=EVERY)
 
 
 def fitted(config: Config) -> tuple[Encoded, Callable[[int], Snapshot]]:
@@ -138,6 +143,7 @@ def wide(snapshot: Snapshot) -> Snapshot:
 def judged(data: Encoded, snapshot: Snapshot, window: Window, number: int, order: LambdaRank) -> Week:
     """Everything found for the buyers of a week, in the shortlist's order."""
     users, bought = truth(data.histories, window)
+    users, bought = users[::EVERY], take(bought, np.arange(0, len(users), EVERY))
     lists, ranks, scores = [], [], []
     for first in range(0, len(users), BLOCK):
         queries = ask(data.histories, users[first : first + BLOCK], window.start, len(data.items))
@@ -153,27 +159,24 @@ def judged(data: Encoded, snapshot: Snapshot, window: Window, number: int, order
     return Week(number, found, np.concatenate(ranks), np.concatenate(scores), share, new_share)
 
 
-def shortlist_rows(weeks: list[Week]) -> list[dict[str, Any]]:
-    """The means of the weeks, then each week: recall of the best of each length, everything and what was new to the user."""
-    rows = []
-    for week in weeks:
-        row: dict[str, Any] = {"method": "shortlist", "default": False, "week": week.number}
-        for n in SHORT:
-            found = week.judge(week.shortest(n))
-            row |= {f"candidate_recall@{n}": found["candidate_recall"], f"new_items_recall@{n}": found["new_items_recall"]}
-        rows.append(row)
-    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0] if "recall" in name}
-    return [_rounded(row) for row in ({"method": "shortlist", "default": True, "week": "mean"} | means, *rows)]
+def shortlist_rows(weeks: Sequence[Week]) -> list[dict[str, Any]]:
+    """Recall of the best of each length, the mean of the weeks and each week; then the mean at each length, and of what was new to the user."""
+    figures = [{f"candidate_recall@{n}": week.judge(week.shortest(n))["candidate_recall"] for n in MEASURED} for week in weeks]
+    means = {name: float(np.mean([row[name] for row in figures])) for name in figures[0]}
+    rows: list[dict[str, Any]] = [{"method": "shortlist", "default": True, "week": "mean"} | means]
+    rows += [{"method": "shortlist", "default": False, "week": week.number} | row for week, row in zip(weeks, figures, strict=True)]
+    rows += [_mean(f"shortlist, {n}", weeks, lambda week, n=n: week.judge(week.shortest(n))) for n in SHORT]
+    return [_rounded(row) for row in rows]
 
 
-def union_rows(weeks: list[Week], sizes: Mapping[str, int], names: tuple[str, ...]) -> list[dict[str, Any]]:
+def union_rows(weeks: Sequence[Week], sizes: Mapping[str, int], names: tuple[str, ...]) -> list[dict[str, Any]]:
     """All retrievers together: as configured, each asked for equally many, and for as many as the shortlist chooses from."""
     asked: dict[str, Mapping[str, int]] = {"all, as configured": sizes} | {f"all, {n} each": dict.fromkeys(names, n) for n in LENGTHS[:3]}
     asked["all, wide"] = WIDE
     return [_mean(name, weeks, lambda week, asked=each: week.judge(week.within(asked, names))) for name, each in asked.items()]
 
 
-def retriever_rows(weeks: list[Week], sizes: Mapping[str, int], names: tuple[str, ...]) -> list[dict[str, Any]]:
+def retriever_rows(weeks: Sequence[Week], sizes: Mapping[str, int], names: tuple[str, ...]) -> list[dict[str, Any]]:
     """Each retriever alone at each length, and the recall that nobody else finds; below, the same as configured."""
     rows = []
     for name in names:
@@ -216,7 +219,7 @@ def timed(data: Encoded, snapshot: Snapshot, window: Window) -> list[dict[str, A
     ]
 
 
-def _mean(method: str, weeks: list[Week], judge: Callable[[Week], dict[str, float]]) -> dict[str, Any]:
+def _mean(method: str, weeks: Sequence[Week], judge: Callable[[Week], dict[str, float]]) -> dict[str, Any]:
     found = [judge(week) for week in weeks]
     return _rounded({"method": method, "default": False} | {name: float(np.mean([each[name] for each in found])) for name in found[0]})
 
