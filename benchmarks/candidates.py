@@ -160,7 +160,7 @@ def judged(data: Encoded, snapshot: Snapshot, window: Window, number: int, order
 
 
 def shortlist_rows(weeks: Sequence[Week]) -> list[dict[str, Any]]:
-    """Recall of the best of each length, the mean of the weeks and each week; then the mean at each length, and of what was new to the user."""
+    """Recall of the best 500 and 1,000, all weeks and each one; then at each length, also of what was new to the user."""
     figures = [{f"candidate_recall@{n}": week.judge(week.shortest(n))["candidate_recall"] for n in MEASURED} for week in weeks]
     means = {name: float(np.mean([row[name] for row in figures])) for name in figures[0]}
     rows: list[dict[str, Any]] = [{"method": "shortlist", "default": True, "week": "mean"} | means]
