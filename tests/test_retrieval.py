@@ -121,6 +121,16 @@ def test_promoted_are_those_of_the_favourites_that_are_on_offer_in_the_users_sto
     assert found("promoted", evidence(*rows, offers=(("a", "s0"), ("b", "s1"), ("c", None)))) == [[0, 2], [1, 2]]
 
 
+@pytest.mark.parametrize(
+    ("offers", "expected"),
+    [((("b", "s0"), ("a", "s0"), ("b", "s1")), [[0, 1], [1]]), ((("c", None), ("a", None)), [[0, 2], [0, 2]])],
+    ids=["of stores alone", "everywhere alone"],
+)
+def test_offers_of_one_kind_alone_are_found_too(offers: tuple[tuple[str, str | None], ...], expected: list[list[int]]) -> None:
+    rows = [bought("u0", item, 1, store="s0") for item in "abcd"] + [bought("u1", item, 1, store="s1") for item in "abcd"]
+    assert found("promoted", evidence(*rows, offers=offers)) == expected
+
+
 def test_nobody_is_offered_anything_when_nothing_is_on_offer() -> None:
     assert found("promoted", evidence(bought("u0", "a", 1, store="s0"))) == [[], []]
 

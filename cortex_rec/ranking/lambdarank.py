@@ -173,7 +173,7 @@ def fit(
         booster = lgb.train(parameters | {"objective": objective}, data, own.trees, valid_sets=apart, callbacks=stop)
         booster = lgb.Booster(model_str=booster.model_to_string(num_iteration=booster.best_iteration))
         width = spread([np.asarray(booster.predict(each.matrix.columns(features), num_threads=threads)) for each in judged], judged)
-        boosters[objective] = _scaled(booster, 1 / width / len(own.objectives))
+        boosters[objective] = scaled(booster, 1 / width / len(own.objectives))
     return LambdaRank(boosters, features)
 
 
@@ -185,7 +185,7 @@ def _dataset(lists: Sequence[TrainingLists], features: Sequence[str], reference:
     return lgb.Dataset(values, wanted.astype(np.float32), reference, group=groups(lists), params=_BINS, free_raw_data=True)
 
 
-def _scaled(booster: lgb.Booster, factor: float) -> lgb.Booster:
+def scaled(booster: lgb.Booster, factor: float) -> lgb.Booster:
     """The trees with each leaf's value times a factor, rounded to a multiple of 2^-24, which float64 adds without error in any order.
 
     So LightGBM, the compiled trees and any other engine give the same bits.

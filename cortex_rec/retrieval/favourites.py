@@ -75,7 +75,10 @@ class Favourites:
         n = len(self.group)
         bounds = np.searchsorted(self.offer_key, [0, n, (store + 1) * n, (store + 2) * n])
         everywhere, local = self.offer_key[bounds[0] : bounds[1]], self.offer_key[bounds[2] : bounds[3]]
-        return np.unique(np.concatenate([everywhere, local]) % n).astype(np.int32)
+        if len(everywhere) and len(local):
+            return np.unique(np.concatenate([everywhere, local]) % n).astype(np.int32)
+        # Either alone is ascending and distinct as it is.
+        return (np.concatenate([everywhere, local]) % n).astype(np.int32)
 
     @once
     def _liked(self, queries: Queries) -> F64:

@@ -90,12 +90,14 @@ def best(scores: Array, n: int, items: I32 | None = None) -> I32:
         (k,) the rows that the scores belong to; `arange(k)` when absent.
     """
     positive = np.flatnonzero(scores > 0)
+    values = scores[positive]
     if len(positive) > n:
         # All that tie with the last one stay until they are sorted: which of them is kept must not be left to chance.
-        last = np.partition(scores[positive], len(positive) - n)[len(positive) - n]
-        positive = positive[scores[positive] >= last]
+        last = np.partition(values, len(positive) - n)[len(positive) - n]
+        leading = np.flatnonzero(values >= last)
+        positive, values = positive[leading], values[leading]
     rows = positive.astype(np.int32) if items is None else items[positive]
-    return rows[np.lexsort((rows, -scores[positive]))[:n]]
+    return rows[np.lexsort((rows, -values))[:n]]
 
 
 def each(queries: Queries, answer: Callable[[int], I32]) -> Ragged:
