@@ -262,14 +262,14 @@ class SequenceEncoder(Section):
     #: last items of a history that are read
     length: int = Field(default=50, ge=1)
     dropout: float = Field(default=0.4, ge=0, lt=1)
-    learning_rate: float = Field(default=0.001, gt=0)
+    learning_rate: float = Field(default=0.002, gt=0)
     #: places and sampled items of a step
     places: int = Field(default=1_500, ge=1)
     negatives: int = Field(default=1_024, ge=1)
-    steps: int = Field(default=2_000, ge=1)
+    steps: int = Field(default=1_500, ge=1)
     #: steps between two looks at the held-out items, and the looks in a row without a rise that end the search for the best number of steps
     every: int = Field(default=100, ge=1)
-    patience: int = Field(default=2, ge=1)
+    patience: int = Field(default=3, ge=1)
 
     @model_validator(mode="after")
     def _divides(self) -> Self:

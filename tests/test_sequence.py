@@ -104,17 +104,17 @@ def test_two_trainings_are_equal_to_the_last_bit_and_another_seed_is_not(tmp_pat
 def test_the_transformer_learns_what_comes_next() -> None:
     histories = Ragged.of([(np.arange(5) + start) % 24 for start in range(24)])
     expected = (np.arange(24) + 5) % 24
-    before, after = (np.mean(trained(steps).logits(histories).argmax(axis=1) == expected) for steps in (1, 200))
+    before, after = (np.mean(trained(steps).logits(histories).argmax(axis=1) == expected) for steps in (1, 400))
     assert before < 0.5
     assert after > 0.8
 
 
-def test_the_mixture_finds_the_next_item_and_its_scores_are_shares() -> None:
+def test_the_mixture_finds_the_next_item_and_leaves_out_what_was_never_sold() -> None:
     model = sequence.learn(rounds(), 26, SequenceConfig(encoder=SMALL, judged=50), seed=7)
     histories = Ragged.of([*((np.arange(5) + start) % 24 for start in range(24)), [], [25]])
     scores = model.scores(histories)
     assert np.mean(scores[:24].argmax(axis=1) == (np.arange(24) + 5) % 24) > 0.9
-    assert np.allclose(scores[:24].sum(axis=1), 1, atol=1e-5)
+    assert np.all(scores[:24, :24] > 0)
     assert not scores[24:].any()
     assert not scores[:, 24:].any()
 

@@ -17,11 +17,13 @@ from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries, once
 from cortex_rec.retrieval import transitions
 from cortex_rec.retrieval.protocol import Evidence, Scored, ScoresItems
-from cortex_rec.retrieval.sequence_encoder import Encoder, softmax
+from cortex_rec.retrieval.sequence_encoder import Encoder
 from cortex_rec.retrieval.transitions import Transitions
 
 #: What is looked at to end the training and to mix: NDCG of so many items.
-K: Final = 10
+K: Final = 20
+#: What an item has of the counts' chance that never followed one of the history.
+FLOOR: Final = np.float32(1e-3)
 #: The shares of the transformer that are tried.
 SHARES: Final = np.linspace(0, 1, 11)
 _LOG: Final = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ _blas: Final = ThreadpoolController().select(user_api="blas")
 
 @dataclass(frozen=True)
 class Sequence(ScoresItems):
-    """An item's score is the probability that it is next: a stranger is answered as a known user is.
+    """An item's score is the geometric mean of two estimates of the chance that it is next: a stranger is answered as a known user is.
 
     Parameters
     ----------
@@ -40,7 +42,7 @@ class Sequence(ScoresItems):
     n_items
         (1,) int32 size of the catalogue.
     share
-        (1,) float32, how much of a probability is the transformer's.
+        (1,) float32, the weight of the transformer in that mean.
     transitions, encoder
         The parts.
     """
@@ -52,12 +54,12 @@ class Sequence(ScoresItems):
     encoder: Encoder
 
     def scores(self, lists: Ragged) -> F32:
-        """(len(lists), n_items) float32 for histories in time order; zeros where no item of the history was ever sold."""
+        """(len(lists), n_items) float32 for histories in time order, above zero; zeros where no item of the history was ever sold."""
         own = _numbered(lists, self.sold)
-        shares = _mixed(_counted(self.transitions, own), softmax(self.encoder.logits(own)), float(self.share[0]))
-        shares[np.diff(own.pointer) == 0] = 0
+        known = np.exp(_mixed(*_logs(self.transitions, self.encoder, own), float(self.share[0])))
+        known[np.diff(own.pointer) == 0] = 0
         found = np.zeros((len(lists), int(self.n_items[0])), np.float32)
-        found[:, self.sold] = shares
+        found[:, self.sold] = known
         return found
 
     @once
@@ -144,13 +146,14 @@ def judged(counts: Transitions, encoder: Encoder, known: Ragged, truth: I32) -> 
     total = np.zeros(len(SHARES))
     for part in np.split(np.arange(len(known)), range(BLOCK, len(known), BLOCK)):
         lists, rows = take(known, part), np.arange(len(part))
-        shares = _counted(counts, lists), softmax(encoder.logits(lists))
+        logs = _logs(counts, encoder, lists)
         for i, share in enumerate(SHARES):
-            found = _mixed(*shares, share)
-            right = found[rows, truth[part]]
-            found[lists.owner, lists.item] = -1
-            rank = np.sum(found > right[:, None], axis=1)
-            total[i] += np.sum(np.where((right > 0) & (rank < K), 1 / np.log2(rank + 2), 0))
+            found = _mixed(*logs, share)
+            right = found[rows, truth[part]][:, None]
+            found[lists.owner, lists.item] = -np.inf
+            # Of those that tie half are before it.
+            rank = np.sum(found > right, axis=1) + np.maximum(np.sum(found == right, axis=1) - 1, 0) / 2
+            total[i] += np.sum(np.where(rank < K, 1 / np.log2(rank + 2), 0))
     return total / len(known)
 
 
@@ -159,15 +162,17 @@ def _alone(look: tuple[int, F64]) -> float:
     return float(look[1][-1])
 
 
-def _counted(counts: Transitions, lists: Ragged) -> F32:
-    """(len(lists), n) shares of each history's followers; zeros where it has none."""
-    found = counts.scores(lists)
-    total = found.sum(axis=1, keepdims=True)
-    np.divide(found, total, out=found, where=total > 0)
-    return found
+def _logs(counts: Transitions, encoder: Encoder, lists: Ragged) -> tuple[F32, F32]:
+    """The two estimates (len(lists), n) of the logarithm of each item's chance to be next."""
+    counted, learned = counts.scores(lists), encoder.logits(lists)
+    total = counted.sum(axis=1, keepdims=True)
+    np.divide(counted, total, out=counted, where=total > 0)
+    learned -= learned.max(axis=1, keepdims=True)
+    return np.log(counted + FLOOR), learned - np.log(np.exp(learned).sum(axis=1, keepdims=True))
 
 
 def _mixed(counted: F32, learned: F32, share: float) -> F32:
+    """The weighted mean of the logarithms: what both hold for likely comes first."""
     found: F32 = counted * np.float32(1 - share)
     found += learned * np.float32(share)
     return found

@@ -1,6 +1,7 @@
 """How the transformer over a history learns, in torch: every place of every sequence foretells the next item."""
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,8 @@ _REACH: Final = 20
 _DECAY: Final = 0.5
 #: Steps in which the learning rate rises to its height.
 _WARM_UP: Final = 100
+#: What is kept is the running mean of the weights, to which each step adds this share: as good as a falling learning rate, at any step.
+_SHARE: Final = 0.01
 #: Sequences that are sorted by length together, so that those of a step need little padding.
 _POOL: Final = 4_096
 
@@ -47,8 +50,8 @@ class Network(nn.Module):
         return found
 
     def encoder(self) -> Encoder:
-        """What is learned so far."""
-        return Encoder({name: value.detach().cpu().numpy().copy() for name, value in self.state_dict().items()})
+        """The same in NumPy."""
+        return Encoder({name: value.detach().numpy().copy() for name, value in self.state_dict().items()})
 
 
 class Block(nn.Module):
@@ -106,6 +109,7 @@ def train(
     popularity = np.log(np.maximum(np.bincount(sequences.item, minlength=n_items), 0.5)).astype(np.float32)
     with repeatable(seed, torch.get_num_threads()):
         network = Network(spectral(sequences, n_items, config.dimensions, seed), popularity, config)
+        average = deepcopy(network)
         optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.98))
         batches = _batches(sequences, config, generator)
         for step in range(1, steps + 1):
@@ -116,9 +120,12 @@ def train(
             optimizer.zero_grad()
             loss(network, next(batches), torch.from_numpy(sample)).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            if look is not None and step % config.every == 0 and look(step, network.encoder()):
+            with torch.no_grad():
+                for mean, value in zip(average.parameters(), network.parameters(), strict=True):
+                    mean.lerp_(value, max(_SHARE, 1 / step))
+            if look is not None and step % config.every == 0 and look(step, average.encoder()):
                 break
-    return network.encoder()
+    return average.encoder()
 
 
 def loss(network: Network, batch: Tensor, sample: Tensor) -> Tensor:
