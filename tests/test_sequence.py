@@ -1,6 +1,7 @@
 """The next-item retriever keeps the contract, is the sum of its formulas, and finds what follows what."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,6 +128,20 @@ def test_what_was_learned_is_mixed_by_the_share_that_judges_best_on_held_out_ite
     figures = sequence.judged(counts, random, Ragged.of([[0], [2]]), np.array([1, 3], np.int32))
     assert figures[0] == 1
     assert figures.argmax() == 0
+
+
+def test_patience_ends_the_search_of_steps_and_as_many_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures, trained_steps, train = iter([0.1, 0.3, 0.2, 0.1, 0.4]), [], sequence_training.train
+    monkeypatch.setattr(sequence, "judged", lambda *_: np.full(len(sequence.SHARES), next(figures)))
+
+    def watched(*arguments: Any, steps: int, **named: Any) -> Encoder:
+        trained_steps.append(steps)
+        return train(*arguments, steps=steps, **named)
+
+    monkeypatch.setattr(sequence_training, "train", watched)
+    sequence.learn(rounds(), 24, SequenceConfig(encoder=SMALL.model_copy(update={"steps": 40, "patience": 2})), seed=7)
+    assert trained_steps == [40, 4]
+    assert next(figures) == 0.4
 
 
 def test_sequences_too_short_to_learn_from_say_so() -> None:

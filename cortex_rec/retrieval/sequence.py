@@ -125,7 +125,8 @@ def learn(sequences: Ragged, n_items: int, config: SequenceConfig, *, seed: int)
 
     def look(step: int, encoder: Encoder) -> bool:
         looks.append((step, judged(counts, encoder, known, truth)))
-        _LOG.info("sequence: %d steps, held-out ndcg@%d with shares from 0 to 1: %s", step, K, np.round(looks[-1][1], 4))
+        found = looks[-1][1]
+        _LOG.info("sequence: %d steps, held-out ndcg@%d %.4f alone, %.4f mixed, %.4f without", step, K, found[-1], found.max(), found[0])
         best_step = max(looks, key=_alone)[0]
         return step - best_step >= config.encoder.patience * config.encoder.every
 

@@ -97,7 +97,7 @@ def train(
     seed
         Of the first vectors, of dropout and of the order of the sequences.
     look
-        Shown what is learned after every `config.every` steps; the training ends when it says so.
+        Shown what is learned after every `config.every` steps and after the last one; the training ends when it says so.
 
     Source
     ------
@@ -123,7 +123,7 @@ def train(
             with torch.no_grad():
                 for mean, value in zip(average.parameters(), network.parameters(), strict=True):
                     mean.lerp_(value, max(_SHARE, 1 / step))
-            if look is not None and step % config.every == 0 and look(step, average.encoder()):
+            if look is not None and (step % config.every == 0 or step == steps) and look(step, average.encoder()):
                 break
     return average.encoder()
 
