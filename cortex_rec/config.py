@@ -232,6 +232,60 @@ class Collaborative(Section):
     learned: float = Field(default=0.16, ge=0)
 
 
+class Transitions(Section):
+    """What was bought after what, counted (`retrieval/transitions.py`)."""
+
+    #: pairs of a sequence count that are at most so far apart, by the distance to the power of minus `decay`
+    reach: int = Field(default=20, ge=1)
+    decay: float = Field(default=0.5, ge=0)
+    #: how much a pair counts in the other direction
+    backward: float = Field(default=0.2, ge=0)
+    #: powers of one over the number of the item in the history, and of the item that is scored
+    in_power: float = Field(default=0.5, ge=0)
+    out_power: float = Field(default=0.1, ge=0)
+    #: the item at place k from a history's end counts k to the power of minus this
+    fading: float = Field(default=1.0, ge=0)
+    #: kept of each item
+    followers: int = Field(default=1_000, ge=1)
+
+
+class SequenceEncoder(Section):
+    """A small transformer over the history (`retrieval/sequence_training.py`)."""
+
+    dimensions: int = Field(default=64, ge=1)
+    layers: int = Field(default=2, ge=1)
+    heads: int = Field(default=2, ge=1)
+    #: of the layer on each place
+    width: int = Field(default=128, ge=1)
+    #: last items of a history that are read
+    length: int = Field(default=50, ge=1)
+    dropout: float = Field(default=0.4, ge=0, lt=1)
+    learning_rate: float = Field(default=0.002, gt=0)
+    #: places and sampled items of a step
+    places: int = Field(default=1_500, ge=1)
+    negatives: int = Field(default=1_024, ge=1)
+    steps: int = Field(default=1_500, ge=1)
+    #: steps between two looks at the held-out items, and the looks in a row without a rise that end the search for the best number of steps
+    every: int = Field(default=100, ge=1)
+    patience: int = Field(default=3, ge=1)
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if self.dimensions % self.heads:
+            raise ValueError(f"dimensions {self.dimensions} cannot be shared among {self.heads} heads; make it a multiple")
+        return self
+
+
+class Sequence(Section):
+    """The next item by counts and by a transformer together (`retrieval/sequence.py`)."""
+
+    n: int = Field(default=100, ge=1)
+    transitions: Transitions = Transitions()
+    encoder: SequenceEncoder = SequenceEncoder()
+    #: sequences whose last item is held out, to find how long to learn and the transformer's share
+    judged: int = Field(default=5_000, ge=1)
+
+
 class Vector(Section):
     """Items that say and show what those of the user's history do."""
 

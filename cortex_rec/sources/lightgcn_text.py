@@ -57,7 +57,17 @@ def lists(folder: Path, part: str) -> pl.DataFrame:
     DataError
         If the file is missing, damaged or not UTF-8, or no line has an item.
     """
-    path = _file(folder, part)
+    return lines_of(_file(folder, part))
+
+
+def lines_of(path: Path) -> pl.DataFrame:
+    """The lines `user item item …` of one file that have an item, as `lists` has them; what parts the ids may be any white space.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged or not UTF-8, or no line has an item.
+    """
     try:
         with damage.open_bytes(path) as file:
             lines = pl.Series("line", [line.decode("utf-8") for line in file], dtype=pl.String)
@@ -69,16 +79,14 @@ def lists(folder: Path, part: str) -> pl.DataFrame:
         raise DataError(
             f"{path}: the file is damaged or cut short ({error}). Copy it again from where it came.", table="interactions"
         ) from error
-    words = lines.str.strip_chars().str.split(" ")
+    words = lines.str.extract_all(r"\S+")
     found = (
         pl.DataFrame({columns.USER: words.list.first(), columns.ITEM: words.list.slice(1)})
         # A user without items is in some of the published files; the paper's own reader skips them too.
         .filter(pl.col(columns.ITEM).list.len() > 0)
     )
     if found.is_empty():
-        raise DataError(
-            f"{path}: no line has a user and an item. A line is `user item item …`, parted by single spaces.", table="interactions"
-        )
+        raise DataError(f"{path}: no line has a user and an item. A line is `user item item …`, parted by spaces.", table="interactions")
     return found
 
 
