@@ -18,7 +18,7 @@ from benchmarks.harness import CONFIG, OUT, Benchmark, end_of
 from cortex_rec.arrays import F32, F64, Bool, Ragged
 from cortex_rec.config import Config, load_config
 from cortex_rec.encoding import Encoded
-from cortex_rec.evaluation.metrics import is_in, take
+from cortex_rec.evaluation.metrics import is_in
 from cortex_rec.features.assemble import assemble
 from cortex_rec.queries import Queries, ask
 from cortex_rec.ranking import shortlist, training
@@ -143,7 +143,7 @@ def wide(snapshot: Snapshot) -> Snapshot:
 def judged(data: Encoded, snapshot: Snapshot, window: Window, number: int, order: LambdaRank) -> Week:
     """Everything found for the buyers of a week, in the shortlist's order."""
     users, bought = truth(data.histories, window)
-    users, bought = users[::EVERY], take(bought, np.arange(0, len(users), EVERY))
+    users, bought = users[::EVERY], bought.take(np.arange(0, len(users), EVERY))
     lists, ranks, scores = [], [], []
     for first in range(0, len(users), BLOCK):
         queries = ask(data.histories, users[first : first + BLOCK], window.start, len(data.items))

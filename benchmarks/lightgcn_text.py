@@ -27,7 +27,6 @@ from cortex_rec.config import Collaborative, LightGCN
 from cortex_rec.config import Linear as LinearConfig
 from cortex_rec.errors import DataError
 from cortex_rec.evaluation.full_ranking import Scores, judge
-from cortex_rec.evaluation.metrics import take
 from cortex_rec.retrieval import collaborative, linear
 from cortex_rec.sources import lightgcn_text
 from cortex_rec.splits import held_out
@@ -87,7 +86,7 @@ def lightgcn(split: Split) -> Scores:
 def both(split: Split) -> Scores:
     """The closed form and LightGCN's vectors together."""
     model = collaborative.learn(split.train, split.n_items, Collaborative(), seed=SEED)
-    return lambda users: model.scores(take(split.train, users), users)
+    return lambda users: model.scores(split.train.take(users), users)
 
 
 def learning_curve(split: Split) -> list[dict[str, float]]:
@@ -110,7 +109,7 @@ def learning_curve(split: Split) -> list[dict[str, float]]:
 
 def _linear(split: Split, config: LinearConfig) -> Scores:
     model = linear.learn(split.train, split.n_items, config, seed=SEED)
-    return lambda users: model.scores(take(split.train, users))
+    return lambda users: model.scores(split.train.take(users))
 
 
 METHODS: Final[dict[str, Callable[[Split], Scores]]] = {

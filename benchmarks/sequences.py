@@ -26,7 +26,6 @@ from cortex_rec.config import Sequence as SequenceConfig
 from cortex_rec.config import Transitions as TransitionsConfig
 from cortex_rec.errors import DataError
 from cortex_rec.evaluation.full_ranking import Scores, judge
-from cortex_rec.evaluation.metrics import take
 from cortex_rec.retrieval import sequence, transitions
 from cortex_rec.retrieval.sequence import Sequence
 from cortex_rec.sources import sequence_text
@@ -105,7 +104,7 @@ def transformer(split: Split) -> Scores:
     def scores(users: I64) -> F32:
         found = np.full((len(users), split.n_items), -np.inf, np.float32)
         # The items of train are numbered anew in their order.
-        history = take(split.train, users)
+        history = split.train.take(users)
         found[:, model.sold] = model.encoder.logits(Ragged(history.pointer, np.searchsorted(model.sold, history.item).astype(np.int32)))
         return found
 
@@ -115,12 +114,12 @@ def transformer(split: Split) -> Scores:
 def mixture(split: Split) -> Scores:
     """The retriever: both parts."""
     model = _mixture(split)
-    return lambda users: model.scores(take(split.train, users))
+    return lambda users: model.scores(split.train.take(users))
 
 
 def _transitions(split: Split, config: TransitionsConfig) -> Scores:
     model = transitions.learn(split.train, split.n_items, config)
-    return lambda users: model.scores(take(split.train, users))
+    return lambda users: model.scores(split.train.take(users))
 
 
 @cache

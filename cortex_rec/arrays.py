@@ -46,6 +46,12 @@ class Ragged:
     def __getitem__(self, i: int) -> I32:
         return self.item[self.pointer[i] : self.pointer[i + 1]]
 
+    def take(self, chosen: Array) -> "Ragged":
+        """Some of the lists, given as positions or as a mask."""
+        rows = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
+        counts = np.diff(self.pointer)[rows]
+        return Ragged(pointers(counts), self.item[ranges(self.pointer[rows], counts)])
+
     @cached_property
     def owner(self) -> I64:
         """(pointer[-1],) int64, the number of the list that each entry belongs to."""

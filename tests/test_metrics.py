@@ -91,6 +91,6 @@ def test_top_and_take_give_the_same_lists_as_slicing(rows: list[tuple[list[int],
     every = ragged([r for r, _ in rows])
     assert [list(metrics.top(every, k)[user]) for user in range(len(rows))] == [r[:k] for r, _ in rows]
     last_first = np.arange(len(rows))[::-1]
-    assert [list(found) for found in (metrics.take(every, last_first)[user] for user in range(len(rows)))] == [r for r, _ in rows][::-1]
+    assert [list(found) for found in (every.take(last_first)[user] for user in range(len(rows)))] == [r for r, _ in rows][::-1]
     mask = np.arange(len(rows)) % 2 == 0
-    assert [list(metrics.take(every, mask)[user]) for user in range(mask.sum())] == [r for r, _ in rows][::2]
+    assert [list(every.take(mask)[user]) for user in range(mask.sum())] == [r for r, _ in rows][::2]

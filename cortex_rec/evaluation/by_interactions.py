@@ -49,12 +49,12 @@ def describe(shortened: Shortened, whole: Ragged, popularity: Ragged, truth: Rag
     dict
         The keys that `docs/evaluation.md` lists under `by_interactions`. NaN where there is nobody to judge.
     """
-    bought = metrics.take(truth, shortened.users)
+    bought = truth.take(shortened.users)
 
     def judged(ranked: Ragged) -> dict[str, F64]:
         return metrics.per_user(ranked, bought, CUTOFFS)
 
-    baseline = judged(metrics.take(popularity, shortened.users))
+    baseline = judged(popularity.take(shortened.users))
 
     def figures(found: Mapping[str, F64]) -> dict[str, Any]:
         gain = found[TOLD[0]] - baseline[TOLD[0]]
@@ -69,7 +69,7 @@ def describe(shortened: Shortened, whole: Ragged, popularity: Ragged, truth: Rag
     return {
         "users": len(shortened.users),
         "lengths": [{"interactions": length, **figures(judged(ranked))} for length, ranked in shortened.lists.items()],
-        "whole": figures(judged(metrics.take(whole, shortened.users))),
+        "whole": figures(judged(whole.take(shortened.users))),
         "popularity": {name: value for name, value in figures(baseline).items() if name != "difference"},
     }
 

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from cortex_rec.arrays import F32, F64, I64, Ragged
-from cortex_rec.evaluation.metrics import per_user, take
+from cortex_rec.evaluation.metrics import per_user
 
 #: Users whose scores of all items are in memory at once.
 BLOCK: Final = 512
@@ -32,8 +32,8 @@ def judge(scores: Scores, users: I64, known: Ragged, truth: Ragged, k: int) -> d
     dict
         `recall@k` and `ndcg@k`, each (n,) float64.
     """
-    ranked = Ragged.joined([_best(scores(part), take(known, part), k) for part in np.split(users, range(BLOCK, len(users), BLOCK))])
-    found = per_user(ranked, take(truth, users), [k])
+    ranked = Ragged.joined([_best(scores(part), known.take(part), k) for part in np.split(users, range(BLOCK, len(users), BLOCK))])
+    found = per_user(ranked, truth.take(users), [k])
     return {name: found[name] for name in (f"recall@{k}", f"ndcg@{k}")}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cortex_rec.arrays import F32, F64, I64, Array, Bool, Ragged, owners, pointers, ranges
+from cortex_rec.arrays import F32, F64, I64, Bool, Ragged, owners, pointers, ranges
 
 NAMES = ("ndcg", "recall", "map", "mrr", "hit_rate")
 
@@ -103,13 +103,6 @@ def top(lists: Ragged, k: int) -> Ragged:
     """The first `k` entries of each list."""
     counts = np.minimum(np.diff(lists.pointer), k)
     return Ragged(pointers(counts), lists.item[ranges(lists.pointer[:-1], counts)])
-
-
-def take(lists: Ragged, users: Array) -> Ragged:
-    """The lists of some users, given as positions or as a mask."""
-    rows = np.flatnonzero(users) if users.dtype == np.bool_ else users
-    counts = np.diff(lists.pointer)[rows]
-    return Ragged(pointers(counts), lists.item[ranges(lists.pointer[rows], counts)])
 
 
 def _first(lists: Ragged, flags: Bool, k: int) -> Bool:

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from cortex_rec.arrays import I32, I64, Bool, Ragged
-from cortex_rec.evaluation.metrics import is_in, take, where
+from cortex_rec.evaluation.metrics import is_in, where
 from cortex_rec.evaluation.new_products import unsold
 
 #: A slice: the ranked lists to judge and the truth to judge them by.
@@ -48,7 +48,7 @@ def by_activity(ranked: Ragged, truth: Ragged, n_purchases: I64) -> dict[str, Pa
         (n_users,) order lines before the test window.
     """
     third = activity(n_purchases)
-    return {name: (take(ranked, third == place), take(truth, third == place)) for place, name in enumerate(ACTIVITY)}
+    return {name: (ranked.take(third == place), truth.take(third == place)) for place, name in enumerate(ACTIVITY)}
 
 
 def activity(n_purchases: I64) -> I64:

@@ -56,7 +56,7 @@ class Collaborative(ScoresItems):
         """(len(lists), d) float32 unit vectors; a stranger lies where one more layer of the graph would have the history."""
         found = self.users[users]
         strangers = np.flatnonzero((users < 0) | ~found.any(axis=1))
-        total: F32 = indicators(Ragged.of([lists[int(i)] for i in strangers]), len(self.items)) @ self.items
+        total: F32 = indicators(lists.take(strangers), len(self.items)) @ self.items
         length = np.sqrt(inner_products(total, total))[:, None]
         found[strangers] = np.divide(total, length, out=np.zeros_like(total), where=length > 0)
         return found

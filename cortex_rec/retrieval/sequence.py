@@ -11,8 +11,6 @@ from threadpoolctl import ThreadpoolController
 from cortex_rec.arrays import F32, F64, I32, I64, Ragged, find, load_arrays, save_arrays, vars_of
 from cortex_rec.config import Sequence as SequenceConfig
 from cortex_rec.errors import EmptyTrainingSetError
-from cortex_rec.evaluation.full_ranking import BLOCK
-from cortex_rec.evaluation.metrics import take
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries, once
 from cortex_rec.retrieval import transitions
@@ -26,6 +24,8 @@ K: Final = 20
 FLOOR: Final = np.float32(1e-3)
 #: The shares of the transformer that are tried.
 SHARES: Final = np.linspace(0, 1, 11)
+#: Held-out users whose scores of all items are in memory at once.
+BLOCK: Final = 512
 _LOG: Final = logging.getLogger(__name__)
 # Several threads sum a product in another order than one does.
 _blas: Final = ThreadpoolController().select(user_api="blas")
@@ -146,7 +146,7 @@ def judged(counts: Transitions, encoder: Encoder, known: Ragged, truth: I32) -> 
     """(len(SHARES),) float64 NDCG of the first `K` items with each share of the transformer; the history's own items take no place."""
     total = np.zeros(len(SHARES))
     for part in np.split(np.arange(len(known)), range(BLOCK, len(known), BLOCK)):
-        lists, rows = take(known, part), np.arange(len(part))
+        lists, rows = known.take(part), np.arange(len(part))
         logs = _logs(counts, encoder, lists)
         for i, share in enumerate(SHARES):
             found = _mixed(*logs, share)
@@ -192,4 +192,4 @@ def _without_last(sequences: Ragged, users: I64) -> tuple[Ragged, Ragged, I32]:
     kept = np.ones(len(sequences.item), bool)
     kept[last] = False
     rest = Ragged.from_owner(sequences.owner[kept], sequences.item[kept], len(sequences))
-    return rest, take(rest, users), sequences.item[last]
+    return rest, rest.take(users), sequences.item[last]
