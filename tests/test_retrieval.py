@@ -304,12 +304,11 @@ def test_cells_are_stored_and_what_comes_later_joins_them(crowded: Index, tmp_pa
         Index.load(tmp_path, crowded.vectors, crowded.rows)
 
 
-@pytest.mark.parametrize(("n", "kind"), [(200_000, "flat"), (200_001, "IVF-SQ8"), (4_000_000, "IVF-SQ8"), (4_000_001, "IVF-PQ")])
-def test_the_number_of_vectors_chooses_how_they_are_searched(n: int, kind: str) -> None:
-    assert index.kind(n) == kind
-    if kind != "flat":
-        searcher = index.in_cells(kind, n, 64)
-        assert searcher.nprobe == searcher.nlist // 32 > 1
+def test_a_thirty_second_of_the_cells_is_searched_and_few_vectors_have_none() -> None:
+    assert Index.over(np.ones((3, 4), np.float32), np.arange(3)).cells is None
+    for n, cells in {200_001: 1_024, 10_000_000: 8_192}.items():
+        searcher = index.in_cells(n, 64)
+        assert (searcher.nlist, searcher.nprobe) == (cells, cells // 32)
 
 
 def test_a_neighbour_with_the_same_taste_lends_what_it_bought_lately_the_latest_first() -> None:

@@ -11,17 +11,14 @@ import numpy as np
 from cortex_rec.arrays import F32, I64, Ragged, pointers
 from cortex_rec.errors import ArtifactError
 
-#: Up to so many vectors the search is exact; up to so many each is kept in a byte a dimension, beyond in half a one (`docs/retrieval.md`).
+#: Up to so many vectors the search is exact: `docs/retrieval.md` has what it costs beyond.
 EXACT: Final = 200_000
-WHOLE: Final = 4_000_000
 #: One cell in so many is searched.
 SEARCHED: Final = 32
 #: Vectors a cell that the cells are learned from.
 LEARNED: Final = 64
 #: As many more than asked are looked at, since the last of those asked may have equals.
 SPARE: Final = 32
-#: Of vectors in half a byte a dimension so many times what is asked is looked at.
-ROUGH: Final = 4
 #: What float32 may lose of a product, as a share of the largest that there can be.
 _ROUNDING: Final = 1e-5
 _FILE: Final = "index.faiss"
@@ -39,7 +36,7 @@ class Index:
     rows
         (n,) int64 what each is called in an answer.
     cells
-        The vectors once more, short and in cells, where they are too many to look at each.
+        The vectors once more, a byte a dimension and in cells, where they are too many to look at each.
     """
 
     vectors: F32
@@ -49,8 +46,7 @@ class Index:
     @classmethod
     def over(cls, vectors: F32, rows: I64) -> Self:
         """Choose by the number of vectors, and learn the cells where they are too many."""
-        name = kind(len(rows))
-        return cls(vectors, rows, None if name == "flat" else filled(in_cells(name, *vectors.shape), vectors))
+        return cls(vectors, rows, None if len(rows) <= EXACT else filled(in_cells(*vectors.shape), vectors))
 
     def with_others(self, vectors: F32, rows: I64) -> Self:
         """Further vectors; cells stay as they were learned."""
@@ -105,16 +101,10 @@ def search(index: Index, queries: F32, n: int) -> Ragged:
     return Ragged(pointers(np.where(asked, n, 0)), index.rows[found[asked]].astype(np.int32).ravel())
 
 
-def kind(n: int) -> str:
-    """How so many vectors are searched: `flat`, `IVF-SQ8` or `IVF-PQ`."""
-    return "flat" if n <= EXACT else "IVF-SQ8" if n <= WHOLE else "IVF-PQ"
-
-
-def in_cells(name: str, n: int, width: int) -> faiss.IndexIVF:
-    """An empty index for `n` vectors of `width` numbers, in some four cells for each of the root of `n`."""
+def in_cells(n: int, width: int, codes: str = "SQ8") -> faiss.IndexIVF:
+    """An empty index for `n` vectors of `width` numbers, kept as FAISS calls `codes`, in some four cells for each of the root of `n`."""
     cells = 1 << max(int(np.log2(4 * np.sqrt(n))), 5)
-    codes = {"IVF-SQ8": "SQ8", "IVF-PQ": f"PQ{max(width // 2, 1)}"}
-    index = cast("faiss.IndexIVF", faiss.index_factory(width, f"IVF{cells},{codes[name]}", faiss.METRIC_INNER_PRODUCT))
+    index = cast("faiss.IndexIVF", faiss.index_factory(width, f"IVF{cells},{codes}", faiss.METRIC_INNER_PRODUCT))
     index.nprobe = max(cells // SEARCHED, 1)
     return index
 
@@ -126,9 +116,8 @@ def filled(index: faiss.IndexIVF, vectors: F32) -> faiss.IndexIVF:
     return index
 
 
-def nearest_by(searcher: faiss.Index, vectors: F32, query: F32, n: int) -> I64:
-    """(at most n,) positions that an approximate index finds for one query (d,), best first by their own products."""
-    wider = ROUGH if isinstance(searcher, faiss.IndexIVFPQ) else 1
+def nearest_by(searcher: faiss.Index, vectors: F32, query: F32, n: int, wider: int = 1) -> I64:
+    """(at most n,) positions that an index finds for one query (d,), the best of `wider` times as many by their own products."""
     # One query at a time: the cells of several at once are found by a product of matrices, which rounds otherwise.
     _, near = searcher.search(np.ascontiguousarray(query[None], np.float32), min(wider * n + SPARE, searcher.ntotal))
     at = np.sort(near[0][near[0] >= 0])
