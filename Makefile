@@ -63,7 +63,9 @@ image-lock: $(READY) ## resolve and hash what the image installs: deployments/se
 bench: $(READY) | system-libraries ## run one benchmark: make bench NAME=complete-journey; some take DATA and METHODS
 	@if [ -z "$(NAME)" ]; then \
 		echo "Which one? make bench NAME=<name>, one of:" >&2; \
-		for file in benchmarks/[a-z]*.py; do [ -e "$$file" ] && basename "$$file" .py | tr _ - | sed 's/^/  /' >&2; done; exit 2; \
+		for file in benchmarks/[a-z]*.py benchmarks/[a-z]*/__main__.py; do \
+			[ -e "$$file" ] || continue; file="$${file%/__main__.py}"; basename "$$file" .py | tr _ - | sed 's/^/  /' >&2; \
+		done; exit 2; \
 	fi
 	@$(BIN)/python -m benchmarks.$(subst -,_,$(NAME))$(if $(DATA), --data '$(DATA)')$(if $(METHODS), --methods '$(METHODS)')
 

@@ -3,7 +3,7 @@
 `make bench NAME=lightgcn-text DATA=<folder>`; the folder is `../shared/data/gowalla` when none is given, and `METHODS=popularity,linear`
 runs some of the rows. Every item is ranked, those of train are masked, and Recall@20 and NDCG@20 are means over the users of test. With
 `VALIDATION=1` a fifth of each user's train items takes the place of test, of which only the numbering is then read: where settings are
-chosen. LightGCN's row then has its curve of quality against seconds in the JSON file.
+chosen.
 """
 
 import argparse
@@ -89,24 +89,6 @@ def both(split: Split) -> Scores:
     return lambda users: model.scores(split.train.take(users), users)
 
 
-def learning_curve(split: Split) -> list[dict[str, float]]:
-    """What LightGCN finds after how many seconds of training."""
-    from cortex_rec.retrieval import lightgcn_softmax
-
-    users, found, seconds = np.flatnonzero(np.diff(split.test.pointer)), [], 0.0
-    states = lightgcn_softmax.train(split.train, split.n_items, LightGCN(), seed=SEED, every=LightGCN().steps // 10)
-    while True:
-        started = time.perf_counter()
-        state = next(states, None)
-        if state is None:
-            return found
-        seconds += time.perf_counter() - started
-        figures = judge(state.scores, users, split.train, split.test, K)
-        found.append(
-            {"steps": state.steps, "seconds": round(seconds, 1)} | {name: round(float(part.mean()), 6) for name, part in figures.items()}
-        )
-
-
 def _linear(split: Split, config: LinearConfig) -> Scores:
     model = linear.learn(split.train, split.n_items, config, seed=SEED)
     return lambda users: model.scores(split.train.take(users))
@@ -136,8 +118,7 @@ def measured(folder: Path, method: str, validation: bool) -> dict[str, Any]:
     started = time.perf_counter()
     figures = judge(scores, users, split.train, split.test, K)
     ranked = time.perf_counter() - started
-    curve = {"curve": learning_curve(split)} if validation and method == "lightgcn" else {}
-    return curve | {
+    return {
         "method": method,
         "default": method == BEST,
         **{name: round(float(values.mean()), 6) for name, values in figures.items()},
@@ -169,8 +150,7 @@ def main(name: str = "lightgcn-text") -> None:
                 sys.exit(str(error))
             print(f"{method}: {rows[-1][f'recall@{K}']:.4f} {rows[-1][f'ndcg@{K}']:.4f}", flush=True)
     best = {key: value for row in rows if row["default"] for key, value in row.items() if key in (f"recall@{K}", f"ndcg@{K}")}
-    curves = {row["method"]: row.pop("curve") for row in rows if "curve" in row}
-    benchmark.finish(rows, curves=curves, data=arguments.data.name, judged_by="validation" if validation else "test", **best)
+    benchmark.finish(rows, data=arguments.data.name, judged_by="validation" if validation else "test", **best)
 
 
 if __name__ == "__main__":
