@@ -110,6 +110,8 @@ class Current:
             _LOG.error("Release %s cannot be served, %s stays: %s", wanted.release, self.loaded.release.id, error, exc_info=traceback)
             return
         with self._changing:
+            # Somebody may have been forgotten while it was loaded.
+            loaded = loaded if loaded.beside == _beside(self._settings.beside) else self._with_beside(loaded)
             before, self.loaded, self._refused = self.loaded.release.id, loaded, None
         self.swaps["swapped"] += 1
         settle()

@@ -15,10 +15,13 @@ from serving import app_of, desk_of, refused
 from starlette.testclient import TestClient
 
 from bentos.api import make_app
+from bentos.current import Current, Loaded
 from bentos.settings import Settings
+from cortex_rec.arrays import NO_ROW
 from cortex_rec.events import exposures
 from cortex_rec.experiments.config import Experiment
-from cortex_rec.releases import channels
+from cortex_rec.releases import channels, forgotten
+from cortex_rec.releases.store import Release
 from cortex_rec.requests import Request
 from cortex_rec.testing.release import small_release
 
@@ -140,12 +143,33 @@ def test_who_is_forgotten_is_forgotten_by_every_arm_at_once(releases: tuple[Path
     shop = Shop(releases, tmp_path)
     object.__setattr__(shop.desk, "settings", shop.desk.settings.model_copy(update={"state": tmp_path}))
     for current in shop.desk.served:
-        current._settings = shop.desk.settings
+        current._settings = current._settings.model_copy(update={"state": tmp_path})
     for user in USERS[:6]:
         assert shop.ask(user_id=user)["fallback"] is None
         assert shop.client.delete(f"/api/users/{user}").status_code == 200
         assert "is unknown to this release" in shop.ask(user_id=user)["fallback"]
     shop.desk.close()
+
+
+def test_who_is_forgotten_while_a_release_is_loaded_is_unknown_to_it(
+    releases: tuple[Path, str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, first, second = releases
+    settings = Settings(releases=root, cache=root.parent / "compiled", release=first, state=tmp_path)
+    current = Current(settings, None)
+    load = current._load
+
+    def loaded_slowly(release: Release) -> Loaded:
+        found = load(release)
+        forgotten.add(tmp_path, "h000")
+        return found
+
+    monkeypatch.setattr(current, "_load", loaded_slowly)
+    current._settings = settings.model_copy(update={"release": "production"})
+    current.refresh()
+    assert current.loaded.release.id == second
+    assert current.loaded.plain.data.users.row("h000") != NO_ROW
+    assert current.loaded.recommender.data.users.row("h000") == NO_ROW
 
 
 def test_two_arms_draft_an_interleaved_answer_and_teams_are_kept(releases: tuple[Path, str, str], tmp_path: Path) -> None:
