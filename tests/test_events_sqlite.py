@@ -13,6 +13,8 @@ from cortex_rec.errors import ConfigError, EventsUnavailable
 from cortex_rec.events.sqlite import SqliteEvents
 from cortex_rec.testing.event_store_contract import EventStoreContract, event
 
+pytestmark = pytest.mark.alone
+
 #: Writes batches of 20 without end and prints the number of each when it is acknowledged.
 WRITER = """
 import sys
