@@ -90,8 +90,7 @@ class Current:
     def take_beside(self) -> None:
         """Take up added items and forgotten users; gives when they are served, and waits for no new release. Raises like `refresh`."""
         with self._changing:
-            if self.loaded.beside != _beside(self._settings.beside):
-                self.loaded = self._with_beside(self.loaded)
+            self.loaded = self._up_to_date(self.loaded)
 
     def _take_release(self) -> None:
         if self._settings.release not in channels.CHANNELS:
@@ -111,8 +110,7 @@ class Current:
             return
         with self._changing:
             # Somebody may have been forgotten while it was loaded.
-            loaded = loaded if loaded.beside == _beside(self._settings.beside) else self._with_beside(loaded)
-            before, self.loaded, self._refused = self.loaded.release.id, loaded, None
+            before, self.loaded, self._refused = self.loaded.release.id, self._up_to_date(loaded), None
         self.swaps["swapped"] += 1
         settle()
         _LOG.info("Serving release %s in place of %s", loaded.release.id, before)
@@ -127,6 +125,9 @@ class Current:
             release, plain, Fusion.load(release.path / "fusion"), plain, _titles(plain), explorer.render(release, plain.data), ()
         )
         return _warm(self._with_beside(loaded))
+
+    def _up_to_date(self, loaded: Loaded) -> Loaded:
+        return loaded if loaded.beside == _beside(self._settings.beside) else self._with_beside(loaded)
 
     def _with_beside(self, loaded: Loaded) -> Loaded:
         # Looked at before it is read: what changes meanwhile is found at the next look.
