@@ -81,11 +81,13 @@ def train(pairs: Ragged, n_items: int, config: LightGCN, *, seed: int, every: in
     falling = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / config.steps)
     buyers = np.bincount(pairs.item, minlength=n_items)
     drawn_by = buyers.astype(np.float64) ** config.popularity
+    popularity = (config.temperature * config.popularity * np.log(np.maximum(buyers, 1))).astype(np.float32)
     active, waiting = np.flatnonzero(np.diff(pairs.pointer)), np.zeros(0, np.int64)
     for step in range(config.steps + 1):
         if step % every == 0 or step == config.steps:
-            popularity = config.temperature * config.popularity * np.log(np.maximum(buyers, 1))
-            yield _state(step, propagate, base, pairs, popularity.astype(np.float32))
+            yield _state(step, propagate, base, pairs, popularity)
+        if step == config.steps:
+            return
         if len(waiting) == 0:
             waiting = generator.permutation(active)
         users, waiting = np.sort(waiting[: config.users]), waiting[config.users :]
