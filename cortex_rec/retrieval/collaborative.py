@@ -11,7 +11,7 @@ from cortex_rec.config import Collaborative as CollaborativeConfig
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries, once
 from cortex_rec.retrieval import linear
-from cortex_rec.retrieval.index import inner_products
+from cortex_rec.retrieval.index import directions
 from cortex_rec.retrieval.linear import Linear, alone, indicators
 from cortex_rec.retrieval.protocol import Evidence, Scored, ScoresItems
 from cortex_rec.splits import distinct
@@ -56,9 +56,7 @@ class Collaborative(ScoresItems):
         """(len(lists), d) float32 unit vectors; a stranger lies where one more layer of the graph would have the history."""
         found = self.users[users]
         strangers = np.flatnonzero((users < 0) | ~found.any(axis=1))
-        total: F32 = indicators(lists.take(strangers), len(self.items)) @ self.items
-        length = np.sqrt(inner_products(total, total))[:, None]
-        found[strangers] = np.divide(total, length, out=np.zeros_like(total), where=length > 0)
+        found[strangers] = directions(indicators(lists.take(strangers), len(self.items)) @ self.items)
         return found
 
     @once

@@ -121,7 +121,7 @@ def nearest_by(searcher: faiss.Index, vectors: F32, query: F32, n: int, wider: i
     # One query at a time: the cells of several at once are found by a product of matrices, which rounds otherwise.
     _, near = searcher.search(np.ascontiguousarray(query[None], np.float32), min(wider * n + SPARE, searcher.ntotal))
     at = np.sort(near[0][near[0] >= 0])
-    products = inner_products(np.broadcast_to(query, (len(at), len(query))), vectors[at])
+    products = _products(vectors, query, at)
     found: I64 = at[np.lexsort((at, -products))[:n]]
     return found
 
@@ -131,25 +131,31 @@ def _nearest(index: Index, queries: F32, n: int) -> I64:
     near_products, near = index.flat.search(queries, min(n + SPARE, len(index.rows)))
     found = np.empty((len(queries), n), np.int64)
     for i, (query, at) in enumerate(zip(queries, near, strict=True)):
-        products = _products(index, query, at)
+        products = _products(index.vectors, query, at)
         # As many are no less than this, so whatever does not reach it is not among the nearest.
         least = np.partition(products, len(at) - n)[len(at) - n] - _ROUNDING * index.longest * np.sqrt(query @ query)
         if len(at) < len(index.rows) and near_products[i, -1] >= least:
             _, _, at = index.flat.range_search(queries[i : i + 1], float(least))
-            products = _products(index, query, at)
+            products = _products(index.vectors, query, at)
         found[i] = at[np.lexsort((index.rows[at], -products))[:n]]
     return found
 
 
-def _products(index: Index, query: F32, at: I64) -> F32:
-    vectors = index.vectors[at]
-    return inner_products(np.broadcast_to(query, vectors.shape), vectors)
+def _products(vectors: F32, query: F32, at: I64) -> F32:
+    chosen = vectors[at]
+    return inner_products(np.broadcast_to(query, chosen.shape), chosen)
 
 
 def inner_products(left: F32, right: F32) -> F32:
     """(n,) float32 products of paired rows, each from its own row alone."""
     products: F32 = np.einsum("ij,ij->i", left, right)
     return products
+
+
+def directions(vectors: F32) -> F32:
+    """(n, d) float32 of length one, each from its own row alone; zeros stay zeros."""
+    length = np.sqrt(inner_products(vectors, vectors))[:, None]
+    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
 
 
 def save(vectors: F32, path: Path) -> None:

@@ -72,5 +72,4 @@ def taste(queries: Queries, vectors: F32, half_life_days: float) -> F32:
     for i in range(len(queries)):
         own = slice(queries.items_pointer[i], queries.items_pointer[i + 1])
         total[i] = weight[own] @ vectors[queries.items.member[own]]
-    length = np.sqrt(index.inner_products(total, total))[:, None]
-    return np.divide(total, length, out=np.zeros_like(total), where=length > 0)
+    return index.directions(total)
