@@ -4,7 +4,6 @@ The order of the shortlist is learned on the weeks before those that are judged.
 was chosen; without it weeks 49 to 53 are. `EVERY=4` judges every fourth household alone.
 """
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from typing import Any, Final
 import faiss
 import numpy as np
 
-from benchmarks.harness import CONFIG, OUT, Benchmark, end_of
+from benchmarks.harness import CONFIG, OUT, VALIDATION, Benchmark, end_of, whole_numbers
 from cortex_rec.arrays import F32, F64, Bool, Ragged
 from cortex_rec.config import Config, load_config
 from cortex_rec.encoding import Encoded
@@ -27,7 +26,6 @@ from cortex_rec.snapshot import Snapshot
 from cortex_rec.splits import Window, distinct, truth, windows
 from flows.environment import prepare
 
-VALIDATION: Final = bool(os.environ.get("VALIDATION"))
 LEARNED: Final = (40, 41, 42, 43) if VALIDATION else (44, 45, 46, 47, 48)
 JUDGED: Final = (44, 45, 46, 47, 48) if VALIDATION else (49, 50, 51, 52, 53)
 #: The first week that retrievers are fitted for; items are placed by what was bought before it.
@@ -48,7 +46,7 @@ WIDE: Final = {
 LENGTHS: Final = (30, 100, 300, 600, 1_000)
 SHORT: Final = (100, 250, 500, 750, 1_000, 1_500)
 MEASURED: Final = (500, 1_000)
-EVERY: Final = int(os.environ.get("EVERY", "1"))
+EVERY: Final = whole_numbers("EVERY", "1")[0]
 #: Households asked at once, and those whose answers are timed.
 BLOCK: Final = 100
 TIMED: Final = 500
@@ -89,7 +87,7 @@ class Week:
     def shortest(self, n: int) -> Bool:
         """The `n` best of each user by the shortlist's order."""
         kept = np.zeros(len(self.order), np.bool_)
-        kept[shortlist.best(self.found, self.order, n)] = True
+        kept[self.found.leading(self.order, n)] = True
         return kept
 
 

@@ -1,12 +1,14 @@
 """What every benchmark shares: how a result is described, printed and written."""
 
+import argparse
 import json
 import os
 import platform
 import resource
 import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +22,8 @@ OUT = ROOT / "benchmarks" / "out"
 #: The grocery chain's year, and the first moment after its week 53.
 CONFIG = ROOT / "configs" / "complete_journey.yaml"
 END_OF_53 = datetime(2018, 1, 1)
+#: Whether settings are being chosen: what is held out before the test is judged in its place.
+VALIDATION = os.environ.get("VALIDATION", "0") == "1"
 LIBRARIES = ("dgl", "faiss-cpu", "lightgbm", "numpy", "polars", "scipy", "sentence-transformers", "torch")
 
 
@@ -62,6 +66,39 @@ class Benchmark:
             highlight=False,
         )
         return path
+
+
+def asked(name: str, told: str | None, methods: Iterable[str], *, data: Path, what: str) -> tuple[Path, list[str]]:
+    """DATA and METHODS of the command line; a method that is not known ends the program.
+
+    Parameters
+    ----------
+    told
+        What the benchmark says of itself.
+    methods
+        All rows that there are.
+    data, what
+        Where the data are when nothing else is said, and what to expect there.
+    """
+    known = list(methods)
+    parser = argparse.ArgumentParser(prog=f"benchmarks.{name}", description=told)
+    parser.add_argument("--data", type=Path, default=data, help=what)
+    parser.add_argument("--methods", default=",".join(known), help="comma-separated names of rows")
+    arguments = parser.parse_args()
+    wanted = arguments.methods.split(",")
+    unknown = sorted(set(wanted) - set(known))
+    if unknown:
+        sys.exit(f"METHODS: {', '.join(unknown)} is not known; there are {', '.join(known)}.")
+    return arguments.data, wanted
+
+
+def whole_numbers(name: str, default: str) -> list[int]:
+    """A variable of the environment as whole numbers above zero, parted by commas; anything else ends the program."""
+    given = os.environ.get(name, default)
+    numbers = [int(part) if part.strip().isdecimal() else 0 for part in given.split(",")]
+    if min(numbers) < 1:
+        sys.exit(f"{name}={given}: whole numbers above zero are expected, as in {name}={default}.")
+    return numbers
 
 
 def end_of(week: int) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import faiss
 import numpy as np
 
-from benchmarks.harness import Benchmark
+from benchmarks.harness import Benchmark, whole_numbers
 from benchmarks.lightgcn_text import DATA, read
 from cortex_rec.arrays import F32, I64
 from cortex_rec.retrieval import index
@@ -39,7 +39,7 @@ def main() -> None:
     """One row an index and how widely it is searched."""
     if not DATA.is_dir():
         sys.exit(f"{DATA} is not there: this benchmark makes its vectors from the Gowalla sample in that folder.")
-    sizes = [int(size) for size in os.environ.get("SIZES", ",".join(map(str, SIZES))).split(",")]
+    sizes = whole_numbers("SIZES", ",".join(map(str, SIZES)))
     benchmark, rows = Benchmark("index", seed=SEED), []
     split = read(DATA)
     users, items = spectral(split.train, split.n_items, 64, SEED)

@@ -6,9 +6,7 @@ runs some of the rows. Every item is ranked, those of train are masked, and Reca
 chosen.
 """
 
-import argparse
 import multiprocessing
-import os
 import resource
 import sys
 import time
@@ -20,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from benchmarks.harness import ROOT, Benchmark
+from benchmarks.harness import ROOT, VALIDATION, Benchmark, asked
 from cortex_rec import columns
 from cortex_rec.arrays import Ragged
 from cortex_rec.config import Collaborative, LightGCN
@@ -105,52 +103,52 @@ METHODS: Final[dict[str, Callable[[Split], Scores]]] = {
 BEST: Final = "collaborative"
 
 
+def part(folder: Path, validation: bool) -> Split:
+    """The split, or train's own one where settings are chosen."""
+    split = read(folder)
+    return Split(*held_out(split.train, VALIDATION_SHARE, seed=SEED), split.n_items) if validation else split
+
+
+def figures(split: Split, scores: Scores) -> dict[str, float]:
+    """Means over the users that have something to be found."""
+    found = judge(scores, np.flatnonzero(np.diff(split.test.pointer)), split.train, split.test, K)
+    return {name: round(float(values.mean()), 6) for name, values in found.items()}
+
+
 def measured(folder: Path, method: str, validation: bool) -> dict[str, Any]:
     """One row of the table; in a process of its own, the peak memory is the method's."""
-    split = read(folder)
-    if validation:
-        train, test = held_out(split.train, VALIDATION_SHARE, seed=SEED)
-        split = Split(train, test, split.n_items)
+    split = part(folder, validation)
     started, spent = time.perf_counter(), time.process_time()
     scores = METHODS[method](split)
     trained, trained_cpu = time.perf_counter() - started, time.process_time() - spent
-    users = np.flatnonzero(np.diff(split.test.pointer))
     started = time.perf_counter()
-    figures = judge(scores, users, split.train, split.test, K)
+    found = figures(split, scores)
     ranked = time.perf_counter() - started
     return {
         "method": method,
         "default": method == BEST,
-        **{name: round(float(values.mean()), 6) for name, values in figures.items()},
+        **found,
         "train_seconds": round(trained, 1),
         "train_cpu_seconds": round(trained_cpu, 1),
-        "queries_per_second": round(len(users) / ranked),
+        "queries_per_second": round(np.count_nonzero(np.diff(split.test.pointer)) / ranked),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
 
 
 def main(name: str = "lightgcn-text") -> None:
     """Print one row a method."""
-    parser = argparse.ArgumentParser(prog=f"benchmarks.{name}", description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA, help="folder with train.txt[.gz] and test.txt[.gz]")
-    parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated names of rows")
-    arguments = parser.parse_args()
-    methods = arguments.methods.split(",")
-    unknown = sorted(set(methods) - set(METHODS))
-    if unknown:
-        sys.exit(f"METHODS: {', '.join(unknown)} is not known; there are {', '.join(METHODS)}.")
-    validation = os.environ.get("VALIDATION", "0") == "1"
+    data, methods = asked(name, __doc__, METHODS, data=DATA, what="folder with train.txt[.gz] and test.txt[.gz]")
     benchmark, rows = Benchmark(name, seed=SEED), []
     # A fresh process a method: what one left in memory is not counted to the next.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
         for method in methods:
             try:
-                rows.append(pool.submit(measured, arguments.data, method, validation).result())
+                rows.append(pool.submit(measured, data, method, VALIDATION).result())
             except DataError as error:
                 sys.exit(str(error))
             print(f"{method}: {rows[-1][f'recall@{K}']:.4f} {rows[-1][f'ndcg@{K}']:.4f}", flush=True)
     best = {key: value for row in rows if row["default"] for key, value in row.items() if key in (f"recall@{K}", f"ndcg@{K}")}
-    benchmark.finish(rows, data=arguments.data.name, judged_by="validation" if validation else "test", **best)
+    benchmark.finish(rows, data=data.name, judged_by="validation" if VALIDATION else "test", **best)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,7 @@ otherwise none is. Figures without a mask stand beside. With `VALIDATION=1` the 
 but one is test: where settings are chosen. `transformer` and `sequence` are learned once, in the time of the first of them.
 """
 
-import argparse
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -20,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.harness import ROOT, Benchmark
+from benchmarks.harness import ROOT, VALIDATION, Benchmark, asked
 from cortex_rec.arrays import F32, I64, Ragged
 from cortex_rec.config import Sequence as SequenceConfig
 from cortex_rec.config import Transitions as TransitionsConfig
@@ -164,27 +162,19 @@ def measured(split: Split, method: str) -> dict[str, Any]:
 
 def main(name: str = "sequences") -> None:
     """Print one row a method."""
-    parser = argparse.ArgumentParser(prog=f"benchmarks.{name}", description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA, help="file whose lines are `user item item …` in time order, or its .gz")
-    parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated names of rows")
-    arguments = parser.parse_args()
-    methods = arguments.methods.split(",")
-    unknown = sorted(set(methods) - set(METHODS))
-    if unknown:
-        sys.exit(f"METHODS: {', '.join(unknown)} is not known; there are {', '.join(METHODS)}.")
+    data, methods = asked(name, __doc__, METHODS, data=DATA, what="file whose lines are `user item item …` in time order, or its .gz")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    validation = os.environ.get("VALIDATION", "0") == "1"
     benchmark, rows = Benchmark(name, seed=SEED), []
     try:
-        split = read(arguments.data, validation)
+        split = read(data, VALIDATION)
     except DataError as error:
         sys.exit(str(error))
     for method in methods:
         rows.append(measured(split, method))
         print(f"{method}: {rows[-1][f'hr@{K}']:.4f} {rows[-1][f'ndcg@{K}']:.4f}", flush=True)
     best = {key: value for row in rows if row["default"] for key, value in row.items() if key in (f"hr@{K}", f"ndcg@{K}")}
-    judged_by = "last but one" if validation else "last"
-    benchmark.finish(rows, data=arguments.data.name, judged_by=judged_by, history_masked=not split.repeats, **best)
+    judged_by = "last but one" if VALIDATION else "last"
+    benchmark.finish(rows, data=data.name, judged_by=judged_by, history_masked=not split.repeats, **best)
 
 
 if __name__ == "__main__":

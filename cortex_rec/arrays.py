@@ -52,6 +52,12 @@ class Ragged:
         counts = np.diff(self.pointer)[rows]
         return Ragged(pointers(counts), self.item[ranges(self.pointer[rows], counts)])
 
+    def leading(self, scores: Array, n: int) -> I64:
+        """Positions in `item`, ascending, of the `n` entries of each list whose `scores` (pointer[-1],) are largest, equal ones by row."""
+        order = np.lexsort((self.item, -scores, self.owner))
+        place = np.arange(len(order)) - self.pointer[self.owner]
+        return np.sort(order[place < n])
+
     @cached_property
     def owner(self) -> I64:
         """(pointer[-1],) int64, the number of the list that each entry belongs to."""

@@ -12,7 +12,6 @@ from cortex_rec.arrays import Ragged
 from cortex_rec.errors import EmptyTrainingSetError
 from cortex_rec.ranking import shortlist
 from cortex_rec.ranking.protocol import Ranker
-from cortex_rec.ranking.shortlist import best
 from cortex_rec.ranking.training import TrainingLists
 from cortex_rec.testing.ranker_contract import RankerContract, small_lists
 
@@ -26,7 +25,7 @@ class TestShortlist(RankerContract):
 def test_the_best_of_each_list_are_at_most_n_and_none_left_out_is_better(scores: list[list[float]], n: int) -> None:
     lists = Ragged.of([np.arange(len(own)) for own in scores])
     flat = np.array([score for own in scores for score in own], np.float32)
-    kept = best(lists, flat, n)
+    kept = lists.leading(flat, n)
     expected = [
         int(lists.pointer[i]) + at
         for i, own in enumerate(scores)

@@ -6,7 +6,6 @@ some of the rows. The peers are installed once into an environment of their own 
 they are over sooner. With `VALIDATION=1` a fifth of each user's train items takes the place of test: where settings are chosen.
 """
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -24,12 +23,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.harness import OUT, Benchmark
-from benchmarks.lightgcn_text import DATA, SEED, VALIDATION_SHARE, K, Split, measured, read
+from benchmarks.harness import OUT, VALIDATION, Benchmark, asked
+from benchmarks.lightgcn_text import DATA, SEED, K, figures, measured, part, read
 from cortex_rec.config import LightGCN
 from cortex_rec.errors import DataError
-from cortex_rec.evaluation.full_ranking import Scores, judge
-from cortex_rec.splits import held_out
 
 HERE: Final = Path(__file__).parent
 FOLDER: Final = OUT / "peers"
@@ -53,22 +50,14 @@ LOOKS: Final = 5
 
 def main() -> None:
     """Print one row a method, of the end of its training, and draw the way there."""
-    parser = argparse.ArgumentParser(prog="benchmarks.peers", description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA, help="folder with train.txt[.gz] and test.txt[.gz]")
-    parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated names of rows")
-    arguments = parser.parse_args()
-    methods = arguments.methods.split(",")
-    unknown = sorted(set(methods) - set(METHODS))
-    if unknown:
-        sys.exit(f"METHODS: {', '.join(unknown)} is not known; there are {', '.join(METHODS)}.")
+    data, methods = asked("peers", __doc__, METHODS, data=DATA, what="folder with train.txt[.gz] and test.txt[.gz]")
     try:
         budget = float(os.environ.get("BUDGET", "1200"))
-        read(arguments.data)
+        read(data)
     except ValueError:
         sys.exit(f"BUDGET={os.environ['BUDGET']}: a number of seconds is expected, as in BUDGET=1200.")
     except DataError as error:
         sys.exit(str(error))
-    validation = os.environ.get("VALIDATION", "0") == "1"
     benchmark, python = Benchmark("peers", seed=SEED), environment() if set(methods) & set(PEERS) else None
     FOLDER.mkdir(parents=True, exist_ok=True)
     curves: dict[str, list[dict[str, Any]]] = {}
@@ -77,11 +66,11 @@ def main() -> None:
         for method in methods:
             if method in PEERS:
                 seconds = budget if method == "RecBole LightGCN" else budget * OTHERS_SHARE
-                curves[method] = pool.submit(peer, python, method, seconds, arguments.data, validation).result()
+                curves[method] = pool.submit(peer, python, method, seconds, data, VALIDATION).result()
             elif method == OURS:
-                curves[method] = pool.submit(lightgcn, arguments.data, validation).result()
+                curves[method] = pool.submit(lightgcn, data, VALIDATION).result()
             else:
-                curves[method] = [pool.submit(measured, arguments.data, method, validation).result()]
+                curves[method] = [pool.submit(measured, data, method, VALIDATION).result()]
             # What is known is not lost with a run that is stopped.
             (FOLDER / "curves.json").write_text(json.dumps(curves, indent=1), encoding="utf-8")
             last = curves[method][-1]
@@ -90,8 +79,8 @@ def main() -> None:
     draw(curves, FOLDER.with_suffix(".svg"))
     benchmark.finish(
         rows,
-        data=arguments.data.name,
-        judged_by="validation" if validation else "test",
+        data=data.name,
+        judged_by="validation" if VALIDATION else "test",
         budget_seconds=budget,
         settings=PEERS,
         curves=curves,
@@ -149,18 +138,6 @@ def lightgcn(data: Path, validation: bool) -> list[dict[str, Any]]:
         peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         now = {"steps": state.steps, "train_seconds": round(seconds, 1), "train_cpu_seconds": round(cpu, 1), "peak_rss_mb": peak}
         found.append(now | figures(split, state.scores))
-
-
-def part(data: Path, validation: bool) -> Split:
-    """The split, or train's own one where settings are chosen."""
-    split = read(data)
-    return Split(*held_out(split.train, VALIDATION_SHARE, seed=SEED), split.n_items) if validation else split
-
-
-def figures(split: Split, scores: Scores) -> dict[str, float]:
-    """Means over the users that have something to be found."""
-    found = judge(scores, np.flatnonzero(np.diff(split.test.pointer)), split.train, split.test, K)
-    return {name: round(float(values.mean()), 6) for name, values in found.items()}
 
 
 def row(method: str, last: dict[str, Any], ours: Sequence[dict[str, Any]]) -> dict[str, Any]:

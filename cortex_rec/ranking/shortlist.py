@@ -6,7 +6,7 @@ from typing import Any, Final
 import lightgbm as lgb
 import numpy as np
 
-from cortex_rec.arrays import F32, I64, Ragged
+from cortex_rec.arrays import F32
 from cortex_rec.errors import EmptyTrainingSetError
 from cortex_rec.ranking.lambdarank import LambdaRank, scaled
 from cortex_rec.ranking.training import TrainingLists, bought, informative
@@ -60,13 +60,6 @@ def fit(lists: Sequence[TrainingLists], *, seed: int, threads: int, min_rows_in_
     # Told as a regression LightGBM gives the sum of the leaves, the log-odds, as it does for ranking objectives; not its sigmoid.
     summed = lgb.Booster(model_str=text.replace("objective=binary sigmoid:1", "objective=regression"))
     return LambdaRank({"binary": scaled(summed, 1.0)}, features)
-
-
-def best(lists: Ragged, scores: F32, n: int) -> I64:
-    """Positions in `lists.item`, ascending, of the `n` best of each list; equal scores go by row."""
-    order = np.lexsort((lists.item, -scores, lists.owner))
-    place = np.arange(len(order)) - lists.pointer[lists.owner]
-    return np.sort(order[place < n])
 
 
 def _weight(each: TrainingLists) -> F32:

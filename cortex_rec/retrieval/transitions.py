@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from cortex_rec.arrays import F32, I32, I64, Ragged, owners, pointers
+from cortex_rec.arrays import F32, I32, I64, Ragged, pointers
 from cortex_rec.config import Transitions as TransitionsConfig
 
 
@@ -80,9 +80,6 @@ def pairs(sequences: Ragged, n_items: int, reach: int, decay: float) -> sp.csr_m
 
 def _strongest(matrix: sp.csr_matrix, most: int) -> tuple[I64, I32, F32]:
     """Of each row the `most` largest entries, of equal ones the first columns: pointer, columns, entries."""
-    row, column, entry = owners(matrix.indptr), matrix.indices, matrix.data.astype(np.float32)
-    order = np.lexsort((column, -entry, row))
-    place = np.arange(len(order)) - matrix.indptr[:-1][row]
-    kept = np.sort(order[place < most])
-    counts = np.bincount(row[kept], minlength=matrix.shape[0])
-    return pointers(counts), column[kept].astype(np.int32), entry[kept]
+    rows, entry = Ragged(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32)), matrix.data.astype(np.float32)
+    kept = rows.leading(entry, most)
+    return pointers(np.bincount(rows.owner[kept], minlength=len(rows))), rows.item[kept], entry[kept]
