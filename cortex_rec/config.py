@@ -96,6 +96,8 @@ class Windows(Section):
     end: datetime | None = None
     #: how many windows before the test window the ranker learns from
     training: int = Field(default=6, ge=1)
+    #: of a window with more buyers than these, so many are drawn by chance, to learn from and to judge by
+    users: int = Field(default=5_000, ge=1)
 
     @field_validator("end")
     @classmethod

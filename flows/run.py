@@ -22,6 +22,14 @@ def run_train(config_path: str, **overrides: Any) -> str:
     return train(config_path, overrides)
 
 
+def run_refresh(config_path: str, **overrides: Any) -> str:
+    """Take production up to the newest purchases and return the new release's id; see `flows.refresh.refresh`. Raises like `run_train`."""
+    _prepare(config_path, overrides)
+    from flows.refresh import refresh
+
+    return refresh(config_path, overrides)
+
+
 def run_evaluate(config_path: str, **overrides: Any) -> Path:
     """Train and judge without a release; return the folder with `metrics.json` and `report.html`. Raises like `run_train`."""
     _prepare(config_path, overrides)

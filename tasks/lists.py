@@ -25,6 +25,7 @@ def build_lists(config: Config, encoded: StageOutput, snapshot: StageOutput, win
         "ranking": config.ranking.model_dump(mode="json", include={"negatives"}),
         "retrieval": config.retrieval.model_dump(mode="json"),
         "seed": config.seed,
+        "users": config.windows.users,
         "window": window,
     }
     return run(config, "lists", {"encoded": encoded, "snapshot": snapshot}, part, __name__, write, label=period.title)

@@ -33,7 +33,7 @@ def lay_out_windows(config: Config, encoded: StageOutput) -> StageOutput:
         plan = {"training": [asdict(window) for window in training], "test": asdict(test)}
         (folder / WINDOWS).write_text(json.dumps(plan, indent=1), encoding="utf-8")
 
-    return run(config, "windows", {"encoded": encoded}, config.windows.model_dump(mode="json"), __name__, write)
+    return run(config, "windows", {"encoded": encoded}, config.windows.model_dump(mode="json", exclude={"users"}), __name__, write)
 
 
 def read_plan(windows: StageOutput) -> Plan:

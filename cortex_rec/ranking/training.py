@@ -63,14 +63,14 @@ class TrainingLists:
 
 
 def build(snapshot: Snapshot, encoded: Encoded, window: Window, config: Config) -> TrainingLists:
-    """Ask the retrievers as of the window's start for everybody who bought in it, and label what they found.
+    """Ask the retrievers as of the window's start for those who bought in it (`windows.users` at most), and label what they found.
 
     Parameters
     ----------
     snapshot
         Fitted as of `window.start`.
     """
-    users, bought = truth(encoded.histories, window)
+    users, bought = truth(encoded.histories, window, most=config.windows.users, seed=config.seed)
     generator = np.random.default_rng([config.seed, window.start])
     parts: list[TrainingLists] = []
     for start in range(0, len(users), BLOCK):
