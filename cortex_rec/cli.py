@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from cortex_rec import __version__, cli_enrich, cli_experiments, cli_items, cli_releases
+from cortex_rec import __version__, cli_enrich, cli_experiments, cli_items, cli_releases, cli_synth
 from cortex_rec.cli_options import DEFAULT_CONFIG, DEFAULT_RELEASES, PRODUCTION, AsJson, ReleaseId, ReleasesPlace, print_json
 from cortex_rec.errors import ConfigError, CortexRecError
 
@@ -267,6 +267,9 @@ def init(
 
 
 app.command("enrich", epilog="Example:  cortex-rec enrich shop.yaml --limit 20 --output feed/enriched.parquet")(cli_enrich.enrich)
+app.command(
+    "synth", epilog="Example:  cortex-rec synth --events 14000000 --seed 1 --output ten_times && cortex-rec train ten_times/config.yaml"
+)(cli_synth.synth)
 
 
 @app.command()

@@ -1,0 +1,1 @@
+"""Purchase data of any size with the shape of a real year: docs/scaling.md."""
