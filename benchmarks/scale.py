@@ -3,16 +3,20 @@
 `SIZES=1400000,14000000` are the order lines of each shop, made by `cortex-rec synth`: users grow with them, items with their square root.
 A shop's last eight days are held back; a night brings the first of them. `COMPARED=1400000` are the sizes at which a release made from
 scratch that night is made, too: what the refreshed one and it recommend is judged by the seven days after. `FRESH=0` keeps what an
-earlier run has trained.
+earlier run has trained. At the largest size implicit and LensKit learn the same distinct purchases as LightGCN, our graph retriever, and
+give the hundred best items of all users that these have not; `PEERS=0` leaves them out.
 """
 
 import json
+import multiprocessing
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,24 +26,41 @@ import numpy as np
 import yaml
 
 from benchmarks.harness import OUT, Benchmark, whole_numbers
-from cortex_rec.arrays import DAY
+from benchmarks.peers.compare import HERE, environment
+from cortex_rec import columns
+from cortex_rec.arrays import DAY, Ragged, find
 from cortex_rec.config import FilesSource, TableFiles, Windows
-from cortex_rec.encoding import followed_by
-from cortex_rec.evaluation import significance
+from cortex_rec.config import Graph as GraphConfig
+from cortex_rec.dataset import Dataset
+from cortex_rec.encoding import Encoded, followed_by
+from cortex_rec.evaluation import metrics, significance
 from cortex_rec.recommender import Recommender
 from cortex_rec.releases import contest
 from cortex_rec.releases.store import open_release
+from cortex_rec.retrieval.index import Index, search
+from cortex_rec.snapshot import Snapshot
 from cortex_rec.sources import read
-from cortex_rec.splits import Window
+from cortex_rec.splits import Window, distinct
 from cortex_rec.stages import RECORD
 
 SIZES: Final = whole_numbers("SIZES", "1400000,14000000")
 COMPARED: Final = whole_numbers("COMPARED", "1400000")
 FRESH: Final = os.environ.get("FRESH", "1") != "0"
+PEERS: Final = os.environ.get("PEERS", "1") != "0"
 SEED: Final = 7
+#: Items of each list beside the peers', and how many ours looks at, since a user's own are left out of them.
+LISTED: Final = 100
+LOOKED_AT: Final = 500
+#: The peers' settings, factors of our length; passes and weights are those of `make bench NAME=peers`.
+SETTINGS: Final[dict[str, dict[str, Any]]] = {
+    "implicit ALS": {"factors": 64, "alpha": 20, "regularization": 50, "iterations": 16},
+    "LensKit ALS": {"embedding_size": 64, "weight": 20, "regularization": 50, "epochs": 16},
+}
 #: Days at the end of the year that the first training does not know: a night brings one, the others judge it.
 HELD_BACK: Final = 8
 JUDGED: Final = 5_000
+#: Users whose lists are searched at once.
+ASKED: Final = 1_000
 SAMPLES: Final = 1_000
 
 
@@ -87,7 +108,7 @@ class Shop:
         config = yaml.safe_load((self.folder / "data" / "config.yaml").read_text(encoding="utf-8"))
         config["source"]["items"] = {"path": str(self.folder / "data" / "items.parquet")}
         path = place / "config.yaml"
-        path.write_text(yaml.safe_dump(config | {"workspace": "workspace", "releases": "releases"}), encoding="utf-8")
+        path.write_text(yaml.safe_dump(config | {name: str(place / name) for name in ("workspace", "releases")}), encoding="utf-8")
         return path
 
 
@@ -104,6 +125,8 @@ def main() -> None:
         rows.append({"method": "train", "events": events, **_figures(whole[events]), **_a_million(whole[events], events)})
         rows += night(shop, whole[events])
         print(json.dumps(rows[-4:]), flush=True)
+    if PEERS:
+        rows += side_by_side(Shop(SIZES[-1], OUT / "scale" / str(SIZES[-1])))
     seconds = [whole[events].seconds for events in SIZES]
     slope = float(np.polyfit(np.log(SIZES), np.log(seconds), 1)[0]) if len(SIZES) > 1 else None
     peak = max(each.peak_rss_mb for each in whole.values())
@@ -156,15 +179,81 @@ def compared(shop: Shop, refreshed: Path, scratch: Path) -> dict[str, Any]:
     """NDCG@10 of both releases in the seven days after them, and the paired 95 % interval of the difference."""
     first, second = Recommender.load(refreshed), Recommender.load(scratch)
     start = first.snapshot.as_of
-    files = TableFiles(path=str(shop.folder / "data" / "interactions" / "*.parquet"))
-    items = TableFiles(path=str(shop.folder / "data" / "items.parquet"))
-    later = read(FilesSource(interactions=files, items=items), Windows(), since=datetime.fromtimestamp(start, UTC).replace(tzinfo=None))
+    later = _later(shop, start)
     window = Window(start, start + (HELD_BACK - 1) * DAY)
     asked = contest.questions(first, followed_by(first.data, start, later), window, most=JUDGED, seed=SEED)
     own = [contest.performance(each, asked, np.zeros(0), 0).ndcg for each in (first, second)]
     low, high = significance.intervals({"ndcg": own[0] - own[1]}, samples=SAMPLES, seed=SEED)["ndcg"]
     difference = {"value": round(float((own[0] - own[1]).mean()), 4), "low": round(low, 4), "high": round(high, 4)}
     return {"users": len(asked), "ndcg@10": round(float(own[0].mean()), 4), "difference": difference}
+
+
+def side_by_side(shop: Shop) -> list[dict[str, Any]]:
+    """Seconds to learn vectors and to list every user's best new items; recall by what they first bought in the seven days after."""
+    release = open_release(shop.folder / "night" / "releases").path
+    folder = shop.folder / "peers"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        found = {"LightGCN (graph)": pool.submit(_ours, release, folder).result()}
+    python = environment()
+    truth = _first_bought(shop, Encoded.load(release / "encoded"), Snapshot.load(release / "snapshot").as_of)
+    rows = []
+    for method in ("LightGCN (graph)", *SETTINGS):
+        if method in SETTINGS:
+            command = [str(python), str(HERE / "topk.py"), method, str(folder), str(LISTED), json.dumps(SETTINGS[method])]
+            threads = {"OMP_NUM_THREADS": str(os.cpu_count()), "OPENBLAS_NUM_THREADS": "1"}
+            subprocess.run(command, env=os.environ | threads, check=True)
+            found[method] = json.loads((folder / "times.json").read_text(encoding="utf-8"))
+        lists = np.load(folder / "items.npy")
+        judged = Ragged.of([own[own >= 0] for own in lists])
+        recall = metrics.per_user(judged, truth, (LISTED,))[f"recall@{LISTED}"]
+        rows.append(
+            {"method": method, "events": shop.events, **found[method], f"new_items_recall@{LISTED}": round(float(np.nanmean(recall)), 4)}
+        )
+    return rows
+
+
+def _ours(release: Path, folder: Path) -> dict[str, float]:
+    """Learn, list, and leave the pairs for the peers; in a process of its own, so that its memory is its own."""
+    from cortex_rec.retrieval import lightgcn
+
+    data, as_of = Encoded.load(release / "encoded"), Snapshot.load(release / "snapshot").as_of
+    pairs, n_items = distinct(data.histories.before(as_of)), len(data.items)
+    for name, array in (("user", pairs.owner), ("item", pairs.item), ("shape", np.array([len(pairs), n_items]))):
+        np.save(folder / f"{name}.npy", array.astype(np.int64))
+    start = time.perf_counter()
+    trained = lightgcn.train(pairs, n_items, GraphConfig(), seed=SEED)
+    sold = np.unique(pairs.item).astype(np.int64)
+    index = Index.over(trained.items[sold], sold)
+    learned = time.perf_counter()
+    lists = np.full((len(pairs), LISTED), -1, np.int32)
+    for first in range(0, len(pairs), ASKED):
+        near = search(index, trained.users[first : first + ASKED], LOOKED_AT)
+        for i in range(len(near)):
+            new = near[i][~np.isin(near[i], pairs[first + i])][:LISTED]
+            lists[first + i, : len(new)] = new
+    listed = time.perf_counter()
+    np.save(folder / "items.npy", lists)
+    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return {"train_seconds": round(learned - start, 1), "lists_seconds": round(listed - learned, 1), "peak_rss_mb": peak}
+
+
+def _first_bought(shop: Shop, data: Encoded, start: int) -> Ragged:
+    """Each user's distinct items of the seven days after a moment that the user had never bought before."""
+    bought = _later(shop, start).interactions
+    users, items = data.users.rows(bought[columns.USER]), data.items.rows(bought[columns.ITEM])
+    known = (users >= 0) & (items >= 0)
+    pairs = distinct(data.histories.before(start))
+    key = np.unique(users[known].astype(np.int64) * len(data.items) + items[known])
+    key = key[find(pairs.owner * len(data.items) + pairs.item, key) < 0]
+    return Ragged.from_owner(key // len(data.items), (key % len(data.items)).astype(np.int32), len(data.users))
+
+
+def _later(shop: Shop, start: int) -> Dataset:
+    files = TableFiles(path=str(shop.folder / "data" / "interactions" / "*.parquet"))
+    items = TableFiles(path=str(shop.folder / "data" / "items.parquet"))
+    return read(FilesSource(interactions=files, items=items), Windows(), since=datetime.fromtimestamp(start, UTC).replace(tzinfo=None))
 
 
 def ran(*arguments: str) -> Ran:
