@@ -169,6 +169,8 @@ class Neighbours(Section):
     n: int = Field(default=100, ge=1)
     #: households that lend their latest purchases
     k: int = Field(default=300, ge=1)
+    #: of a shop where more people bought lately, so many of them, drawn by chance, can be neighbours
+    users: int = Field(default=5_000, ge=1)
     taste_half_life_days: float = Field(default=180, gt=0)
     recent_half_life_days: float = Field(default=7, gt=0)
     #: a purchase whose decayed weight is below this is forgotten: three weeks and a bit at a half-life of 7 days
