@@ -6,12 +6,15 @@ from typing import Final
 import numpy as np
 
 from cortex_rec.arrays import F64, I32, I64, pointers
-from cortex_rec.synthesis.shape import Shape
+from cortex_rec.synthesis.shape import MEANS, POPULARITY, Shape
 
 #: Tastes that people have in different mixtures, and how differently they like groups and items: shapes of gamma distributions of mean 1.
 TASTES: Final = 24
 _LIKES_GROUP: Final = 0.5
 _LIKES_ITEM: Final = 0.5
+#: How much less tastes differ about what a household buys so often on average, and the least that a taste likes anything.
+_COMMON: Final = 20.0
+_FAINT: Final = 1e-3
 #: Spread of log prices within a group.
 _PRICES: Final = 0.5
 
@@ -29,6 +32,11 @@ class Catalogue:
     ladder
         (TASTES * (items + 1),) float64, ascending: at `taste * (items + 1) + i` is `taste` plus the share of this taste's choices that
         fall on items before `i`.
+    rare, rarely
+        (groups,) how many items at the start of a group find few buyers, as many for each, and the share of the group's purchases that
+        falls on them.
+    again
+        (items,) float64, further purchases of who bought it.
     released, ended
         (items,) float64, first day and the day after the last on which the item is sold.
     price
@@ -40,6 +48,9 @@ class Catalogue:
     group: I64
     pointer: I64
     ladder: F64
+    rare: I64
+    rarely: F64
+    again: F64
     released: F64
     ended: F64
     price: F64
@@ -63,21 +74,48 @@ def make(shape: Shape, n_items: int, rng: np.random.Generator) -> Catalogue:
     ends = np.floor(np.cumsum(groups.items) / groups.items.sum() * n_items + 0.5)
     pointer = pointers(np.diff(ends, prepend=0).astype(np.int64))
     group = np.repeat(np.arange(len(ends)), np.diff(pointer))
-    popularity = np.exp(shape.spread * rng.standard_normal(n_items))
+    popularity, rare = np.zeros(n_items), np.zeros(n_items, np.bool_)
+    of_class = np.searchsorted(MEANS, groups.pairs / groups.items, side="right")[group]
+    step = np.log(POPULARITY[1] / POPULARITY[0])
+    values = np.append(POPULARITY, [0.0, 0.0])
+    for number, shares in enumerate(shape.popularity):
+        own = np.flatnonzero(of_class == number)
+        drawn = rng.choice(len(values), len(own), p=shares / shares.sum())
+        popularity[own] = values[drawn] * np.exp(step * rng.uniform(-0.5, 0.5, len(own)))
+        rare[own] = drawn == len(POPULARITY)
+    order = np.lexsort((popularity, ~rare, group))
+    popularity, n_rare = popularity[order], np.bincount(group, rare, len(ends)).astype(np.int64)
+    none = np.bincount(group, popularity, len(ends)) == 0
+    popularity[none[group]], n_rare[none] = 1.0, 0
     popularity *= (groups.pairs / np.maximum(np.bincount(group, popularity, len(ends)), 1e-12))[group]
+    again = np.maximum(popularity, 1e-6) ** shape.favour
+    again *= (groups.again * groups.pairs / np.bincount(group, popularity * again, len(ends)))[group]
     ladder = np.zeros((TASTES, n_items + 1))
-    for taste, steps in enumerate(ladder):
-        likes_group, likes_item = rng.gamma(_LIKES_GROUP, 1 / _LIKES_GROUP, len(ends)), rng.gamma(_LIKES_ITEM, 1 / _LIKES_ITEM, n_items)
-        np.cumsum(popularity * (likes_group[group] * likes_item + 1e-6), out=steps[1:])
-        steps *= 1 / steps[-1]
-        steps += taste
+    # What nearly everybody buys is a matter of taste to few.
+    likes = _likes(_LIKES_GROUP + _COMMON * groups.pairs / shape.users, rng)[:, group]
+    ladder[:, 1:] = likes * _likes(_LIKES_ITEM + _COMMON * popularity / shape.users, rng)
+    del likes
+    ladder[:, 1:] *= popularity / ladder[:, 1:].mean(axis=0)
+    np.cumsum(ladder, axis=1, out=ladder)
+    ladder *= 1 / ladder[:, -1:]
+    ladder += np.arange(TASTES)[:, None]
     days = len(shape.day)
     return Catalogue(
         group,
         pointer,
         ladder.ravel(),
+        n_rare,
+        np.minimum(n_rare * (shape.items / n_items) / groups.pairs, 1.0),
+        again,
         np.where(rng.random(n_items) < shape.released, rng.uniform(0, days, n_items), -np.inf),
         np.where(rng.random(n_items) < shape.ended, rng.uniform(0, days, n_items), np.inf),
         groups.price[group] * np.exp(_PRICES * rng.standard_normal(n_items)),
         (rng.permutation(n_items) + 1).astype(np.int32),
     )
+
+
+def _likes(shape: F64, rng: np.random.Generator) -> F64:
+    """(TASTES, len(shape)) how much each taste likes something, 1 in the mean of all."""
+    likes: F64 = rng.standard_gamma(shape, (TASTES, len(shape))) + _FAINT
+    likes /= likes.mean(axis=0)
+    return likes

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from cortex_rec.arrays import DAY, F64, I64, Array, pointers, ranges
+from cortex_rec.arrays import DAY, F64, I64, Array, Bool, pointers, ranges
 from cortex_rec.synthesis.catalogue import TASTES, Catalogue
 from cortex_rec.synthesis.shape import Shape
 
@@ -15,16 +15,21 @@ LINE: Final = np.dtype([("item", "<i4"), ("quantity", "u1")])
 #: Concentration of a household's mixture of tastes: it has about six of them.
 _MIXTURE: Final = 0.3
 #: Share of a household's items that come from a group of which it has one already.
-_STICKS: Final = 0.6
+_STICKS: Final = 0.45
+_FEW: Final = 5
+#: How much more often a pair that begins within the year is of a rare item, since those from before are not.
+_RARELY: Final = 1.2
 #: Lines that a pair is taken to have within the year when it is decided how many pairs are made.
 _LINES_A_PAIR: Final = 1.6
 #: Exponent of the numbers of purchases of a pair: P(more than k) falls with k to the power of minus this.
-_TAIL: Final = 2.2
+_TAIL: Final = 1.8
 #: What gaps and further purchases that were measured within one year have to be made larger by.
-_GAP: Final = 1.0
-_AGAIN: Final = 1.0
+_GAP: Final = 3.0
+_AGAIN: Final = 1.2
+#: The power of the number of purchases of a pair by which its gap is shorter.
+_OFTEN: Final = 0.45
 #: How many years before the year's first day a habit may have begun.
-_BEFORE: Final = 0.7
+_BEFORE: Final = 1.0
 #: Spread of log gaps: of pairs of one group, and of one pair's own.
 _GAPS_OF_PAIRS: Final = 0.7
 _GAPS_OF_ONE: Final = 0.5
@@ -61,15 +66,27 @@ class Plans:
 
 def plan(shape: Shape, n_users: int, n_events: int, rng: np.random.Generator) -> Plans:
     """Households as active as the real ones, with so many lines in all: who has more of them has more baskets, not larger ones."""
-    at = np.linspace(0, 1, len(shape.trips))
-    trips, size = np.interp(rng.random(n_users), at, shape.trips), np.interp(rng.random(n_users), at, shape.basket)
-    first, last = np.interp(rng.random(n_users), at, shape.first), np.interp(rng.random(n_users), at, shape.last)
+    rank = rng.random(n_users)
+    trips = _quantile(shape.trips, rank)
+    size = np.empty(n_users)
+    of_class = (rank * len(shape.basket)).astype(np.int64)
+    for number, basket in enumerate(shape.basket):
+        own = np.flatnonzero(of_class == number)
+        size[own] = _quantile(basket, rng.random(len(own)))
+    first, last = _quantile(shape.first, rng.random(n_users)), _quantile(shape.last, rng.random(n_users))
     last = np.maximum(last, np.minimum(first + 14, len(shape.day)))
     trips *= n_events / (trips * size).sum()
     return Plans(trips, size, first, last)
 
 
-def shop(shape: Shape, catalogue: Catalogue, plans: Plans, first_user: int, n_lines: int, seed: tuple[int, ...]) -> tuple[Array, Array]:
+def _quantile(quantiles: F64, rank: F64) -> F64:
+    """The values at some ranks, from 0 to 1."""
+    return np.interp(rank, np.linspace(0, 1, len(quantiles)), quantiles)
+
+
+def shop(
+    shape: Shape, catalogue: Catalogue, plans: Plans, first_user: int, n_lines: int, part: tuple[int, int], seed: int
+) -> tuple[Array, Array]:
     """All that a block of households buys in the year.
 
     Parameters
@@ -78,22 +95,24 @@ def shop(shape: Shape, catalogue: Catalogue, plans: Plans, first_user: int, n_li
         Of this block's households, the first of which has the number `first_user`.
     n_lines
         Lines in all.
+    part
+        The number of this block and how many there are.
     seed
-        Of this block.
+        Of the whole.
 
     Returns
     -------
     (baskets, lines)
         Arrays of `BASKET` and `LINE`, in the order of time and of baskets; all baskets have a line.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng((seed, 2, part[0]))
     baskets = _baskets(shape, plans, rng)
     mixture = np.cumsum(rng.standard_gamma(_MIXTURE, (len(plans), TASTES)) + 1e-9, axis=1)
     mixture /= mixture[:, -1:]
     key, asked = np.zeros(0, np.int64), 0.0
     while len(key) < n_lines:
         more = _SPARE * ((n_lines - len(key)) / n_lines if asked == 0 else (n_lines / len(key) - 1) * asked)
-        key = _distinct(np.concatenate([key, _purchases(shape, catalogue, plans, baskets, mixture, more, rng)]))
+        key = _distinct(np.concatenate([key, _purchases(shape, catalogue, plans, baskets, mixture, part, more, rng)]))
         asked += more
     keep = np.ones(len(key), np.bool_)
     keep[rng.choice(len(key), len(key) - n_lines, replace=False)] = False
@@ -148,7 +167,14 @@ _FIRST_WEEKDAY: Final = 6
 
 
 def _purchases(
-    shape: Shape, catalogue: Catalogue, plans: Plans, baskets: _Baskets, mixture: F64, share: float, rng: np.random.Generator
+    shape: Shape,
+    catalogue: Catalogue,
+    plans: Plans,
+    baskets: _Baskets,
+    mixture: F64,
+    part: tuple[int, int],
+    share: float,
+    rng: np.random.Generator,
 ) -> I64:
     """Keys `basket * items + item` of about so large a share of the households' lines; the same line may be there twice.
 
@@ -157,12 +183,12 @@ def _purchases(
     """
     groups = shape.groups
     user = np.repeat(np.arange(len(plans)), rng.poisson(plans.trips * plans.size * share * (1 + _BEFORE) / _LINES_A_PAIR))
-    item = _items(catalogue, user, mixture, rng)
+    birth = rng.uniform(-_BEFORE, 1, len(user))
+    item = _items(catalogue, user, mixture, birth >= 0, part, rng)
     group = catalogue.group[item]
-    count = np.minimum(1 + groups.again[group] * _AGAIN * (rng.random(len(item)) ** (-1 / _TAIL) - 1), _MOST).astype(np.int64)
-    days = groups.gap[group] * _GAP * np.exp(_GAPS_OF_PAIRS * rng.standard_normal(len(item)))
+    count = np.minimum(1 + catalogue.again[item] * _AGAIN * (rng.random(len(item)) ** (-1 / _TAIL) - 1), _MOST).astype(np.int64)
+    days = groups.gap[group] * _GAP * count**-_OFTEN * np.exp(_GAPS_OF_PAIRS * rng.standard_normal(len(item)))
     step = days / (plans.last - plans.first)[user]
-    birth = rng.uniform(-_BEFORE, 1, len(item))
     pair = np.repeat(np.arange(len(item)), count)
     steps = step[pair] * np.exp(_GAPS_OF_ONE * rng.standard_normal(len(pair)))
     start = pointers(count)[:-1]
@@ -181,7 +207,7 @@ def _purchases(
     return key
 
 
-def _items(catalogue: Catalogue, user: I64, mixture: F64, rng: np.random.Generator) -> I64:
+def _items(catalogue: Catalogue, user: I64, mixture: F64, begins: Bool, part: tuple[int, int], rng: np.random.Generator) -> I64:
     """An item for each pair: from the whole catalogue by one of the household's tastes, or from the group of an earlier pair."""
     taste = (
         np.searchsorted((mixture + np.arange(len(mixture))[:, None]).ravel(), user + rng.random(len(user)), side="right") - user * TASTES
@@ -199,14 +225,25 @@ def _items(catalogue: Catalogue, user: I64, mixture: F64, rng: np.random.Generat
     item[fresh] = catalogue.draw(taste[fresh], none[fresh], all_items[fresh], rng.random(len(fresh)))
     stuck = np.flatnonzero(root != np.arange(len(user)))
     group = catalogue.group[item[root[stuck]]]
+    # A group of few items has no others to offer.
+    small = rng.random(len(stuck)) * (np.diff(catalogue.pointer)[group] + _FEW) < _FEW
+    own = stuck[small]
+    item[own] = catalogue.draw(taste[own], none[own], all_items[own], rng.random(len(own)))
+    stuck, group = stuck[~small], group[~small]
     item[stuck] = catalogue.draw(taste[root[stuck]], catalogue.pointer[group], catalogue.pointer[group + 1], rng.random(len(stuck)))
+    rare = np.flatnonzero(begins & (rng.random(len(item)) < _RARELY * catalogue.rarely[catalogue.group[item]]))
+    # Each rare item of a group in turn: by chance some would have several buyers and many none.
+    group = catalogue.group[item[rare]]
+    order = np.argsort(group, kind="stable")
+    turn = np.empty(len(rare), np.int64)
+    turn[order] = np.arange(len(rare)) - np.searchsorted(group[order], group[order])
+    item[rare] = catalogue.pointer[group] + (turn * part[1] + part[0]) % catalogue.rare[group]
     return item
 
 
 def _stores(shape: Shape, user: I64, n_users: int, rng: np.random.Generator) -> I64:
     """A store for each basket: mostly the household's own."""
-    share = np.arange(1, shape.stores + 1) ** -shape.store
-    popular = np.cumsum(share / share.sum())[:-1]
+    popular = np.cumsum(shape.store / shape.store.sum())[:-1]
     home, second = np.searchsorted(popular, rng.random(n_users)), np.searchsorted(popular, rng.random(n_users))
     somewhere = np.searchsorted(popular, rng.random(len(user)))
     chance = rng.random(len(user))

@@ -4,11 +4,16 @@ import json
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from cortex_rec.arrays import F64
+
+#: Popularities of an item, in multiples of the mean of its group.
+POPULARITY: Final = np.geomspace(0.002, 500, 70)
+#: Mean pairs of a group's items at which the next class of groups begins.
+MEANS: Final = (0.5, 1, 2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True)
@@ -51,26 +56,31 @@ class Shape:
 
     Parameters
     ----------
-    users, items, events, stores
+    users, items, events
         How many there are; `items` are those listed.
     groups
         The catalogue's groups.
-    spread
-        Standard deviation of the logarithm of an item's popularity within its group.
-    trips, basket
-        Quantiles over households, evenly spaced from 0 to 1: baskets a year, and mean lines a basket.
+    popularity
+        (len(MEANS) + 1, len(POPULARITY) + 2) share of items that are so much more or less popular than the mean of their group, by class
+        of that mean; then of those that find one buyer, and of those that find none.
+    favour
+        The power of its popularity within its group by which an item is bought again more often than others of the group.
+    trips
+        Baskets of a household in the year: evenly spaced quantiles.
+    basket
+        (classes, quantiles) mean lines a basket of a household, by class of the number of its baskets.
     evenness
         Shape of the gamma distribution of the baskets of one household.
     first, last
         Quantiles over households of the first and the last day with a purchase.
     day
-        (days,) share of baskets on each day of the year.
+        (days,) share of lines on each day of the year.
     hour
-        (7, 24) share of baskets in each hour, Monday first; a row sums to 1.
+        (7, 24) share of lines in each hour, Monday first; a row sums to 1.
     home
         Share of its baskets that a household buys in the store where it buys most.
     store
-        Exponent: the share of the store of rank `r` (from 1) falls with `r ** -store`.
+        (stores,) share of all baskets, the busiest store first.
     quantity
         Share of lines with 1, 2, … pieces.
     depth
@@ -82,9 +92,9 @@ class Shape:
     users: int
     items: int
     events: int
-    stores: int
     groups: Groups
-    spread: float
+    popularity: F64
+    favour: float
     trips: F64
     basket: F64
     evenness: float
@@ -93,14 +103,14 @@ class Shape:
     day: F64
     hour: F64
     home: float
-    store: float
+    store: F64
     quantity: F64
     depth: F64
     released: float
     ended: float
 
     def save(self, path: Path) -> None:
-        """Write it as JSON, numbers with four digits."""
+        """Write it as JSON, numbers with three digits."""
         path.write_text(json.dumps(_plain(asdict(self)), ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
 
     @classmethod
@@ -120,7 +130,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return [_plain(part) for part in value]
     if isinstance(value, float | np.floating):
-        short = float(f"{value:.4g}")
+        short = float(f"{value:.3g}")
         return int(short) if short.is_integer() else short
     return value
 

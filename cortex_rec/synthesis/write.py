@@ -102,7 +102,7 @@ def write(size: Size, folder: Path, *, seed: int, threads: int = 2) -> None:
         def block(number: int) -> "_Block":
             first = int(cuts[number])
             own = plans.take(slice(first, int(cuts[number + 1])))
-            made = households.shop(shape, goods, own, first + 1, int(ends[number + 1] - ends[number]), (seed, 2, number))
+            made = households.shop(shape, goods, own, first + 1, int(ends[number + 1] - ends[number]), (number, len(cuts) - 1), seed)
             return _Block.save(draft / "blocks" / f"{number:05d}", *made, days=len(shape.day))
 
         blocks = list(pool.map(block, range(len(cuts) - 1)))
