@@ -126,7 +126,7 @@ def main() -> None:
         rows += night(shop, whole[events])
         print(json.dumps(rows[-4:]), flush=True)
     if PEERS:
-        rows += side_by_side(Shop(SIZES[-1], OUT / "scale" / str(SIZES[-1])))
+        rows += side_by_side(Shop(max(SIZES), OUT / "scale" / str(max(SIZES))))
     seconds = [whole[events].seconds for events in SIZES]
     slope = float(np.polyfit(np.log(SIZES), np.log(seconds), 1)[0]) if len(SIZES) > 1 else None
     peak = max(each.peak_rss_mb for each in whole.values())
