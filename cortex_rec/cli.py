@@ -163,6 +163,8 @@ def score(
     users: Annotated[Path | None, typer.Option(help="CSV or Parquet with a column user_id, or .txt; everybody when absent.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Give each item's reasons, too.")] = False,
     processes: Annotated[int, typer.Option(min=1, help="How many cores; each process holds the release.")] = 2,
+    engine: Annotated[str, typer.Option(help="local, or dask: on the workers of a cluster.")] = "local",
+    scheduler: Annotated[str | None, typer.Option(help="The cluster's tcp://host:port; workers of this machine when absent.")] = None,
     release: ReleaseId = PRODUCTION,
     releases: ReleasesPlace = DEFAULT_RELEASES,
     as_json: AsJson = False,
@@ -171,7 +173,8 @@ def score(
     from flows.run import run_score_batch
 
     named = None if users is None else str(users)
-    told = run_score_batch(releases=releases, release=release, output=output, n=n, users=named, explain=explain, processes=processes)
+    where: dict[str, Any] = {"processes": processes, "engine": engine, "scheduler": scheduler}
+    told = run_score_batch(releases=releases, release=release, output=output, n=n, users=named, explain=explain, **where)
     if as_json:
         print_json(told)
     else:

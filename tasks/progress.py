@@ -21,6 +21,8 @@ _DOES: Final = {
     "fusion": "one vector an item, from purchases before",
     "retrievers": "fit the retrievers as of",
     "lists": "candidates and features,",
+    "lists-part": "the same of some users,",
+    "cluster": "finish what runs on",
     "ranker": "fit and calibrate the ranker on all training windows",
     "evaluate": "judge the test window against the baselines",
     "rules": "answer the test window with and without rules",

@@ -57,8 +57,8 @@ def release(
 
 
 def recorded_config(config: Config) -> dict[str, Any]:
-    """The configuration without the places on this machine and the gate after the release, which must not tell two equal releases apart."""
-    recorded = config.model_dump(mode="json", exclude={"workspace", "releases", "events", "promotion"})
+    """The configuration without what must not tell two equal releases apart: places on this machine, the engine, the gate after it."""
+    recorded = config.model_dump(mode="json", exclude={"workspace", "releases", "events", "promotion", "engine", "scheduler"})
     for table in recorded["source"].values():
         if isinstance(table, dict) and "path" in table:
             table["path"] = Path(table["path"]).name

@@ -34,7 +34,7 @@ def test_the_version_is_three_numbers() -> None:
         ("cortex_rec.snapshot.fit", "encoded, content, config, *, as_of, start"),
         ("cortex_rec.retrieval.union.fit", "evidence, config, *, start"),
         ("cortex_rec.features.assemble.assemble", "queries, candidates, snapshot, catalogue"),
-        ("cortex_rec.ranking.training.build", "snapshot, encoded, window, config"),
+        ("cortex_rec.ranking.training.build", "snapshot, encoded, window, config, blocks"),
         ("cortex_rec.ranking.lambdarank.fit", "lists, config, *, validation, seed, threads"),
         ("cortex_rec.ranking.rankers.fit", "lists, config"),
         ("cortex_rec.recommender.Recommender.load", "release"),
