@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Settings that a refreshed release has from the one before it: another value of them needs `cortex-rec train`.
 LEARNED: Final = ("source", "embeddings", "ranker", "ranking")
+#: Fewer users than these are better or worse off by chance.
+FEWEST_JUDGED: Final = 250
 
 
 @task(name="open-production", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=10 * MINUTE)
@@ -165,7 +167,10 @@ def judge_forward(config: Config, former: Release, tables: StageOutput, as_of: i
         fewest = min(judged.n_items, FEWEST_CANDIDATES)
         gates = check_candidates(judged.ranked, judged.n_items, at_least=fewest, quarantine=quarantine(config)).rules
         metrics = evaluate(judged, config.evaluation, seed=config.seed)
-        gates += check_metrics(metrics, quarantine=quarantine(config)).rules
+        if len(judged.users) >= FEWEST_JUDGED:
+            gates += check_metrics(metrics, quarantine=quarantine(config)).rules
+        else:
+            progress.note(f"{len(judged.users)} of its users bought since, too few to judge it by ({FEWEST_JUDGED})")
         save_rules(folder, gates)
         (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
 
