@@ -97,7 +97,7 @@ class Windows(Section):
     #: how many windows before the test window the ranker learns from
     training: int = Field(default=6, ge=1)
     #: of a window with more buyers than these, so many are drawn by chance, to learn from and to judge by
-    users: int = Field(default=5_000, ge=1)
+    users: int = Field(default=2_500, ge=1)
 
     @field_validator("end")
     @classmethod

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cortex_rec.config import Config
 from cortex_rec.stages import StageOutput
@@ -39,10 +39,11 @@ def evaluate(
 
         data = Encoded.load(encoded.path)
         recommender = Recommender(data, Snapshot.load(snapshot.path), Calibrated.load(ranker.path), config.exploration.share)
-        judged = judge(recommender, period, most=config.windows.users, seed=config.seed)
+        asked: dict[str, Any] = {"seed": config.seed, "most": config.windows.users}
+        judged = judge(recommender, period, **asked)
         fewest = min(judged.n_items, FEWEST_CANDIDATES)
         gates = check_candidates(judged.ranked, judged.n_items, at_least=fewest, quarantine=quarantine(config)).rules
-        influence, shortened = explain(recommender, period, seed=config.seed), shorten(recommender, period, seed=config.seed)
+        influence, shortened = explain(recommender, period, **asked), shorten(recommender, period, **asked)
         metrics = evaluate(judged, config.evaluation, seed=config.seed, influence=influence, shortened=shortened)
         gates += check_metrics(metrics, quarantine=quarantine(config)).rules
         save_rules(folder, gates)

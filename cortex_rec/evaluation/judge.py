@@ -84,7 +84,9 @@ def answers(recommender: Recommender, users: I32, as_of: int) -> list[Ranked]:
     return [recommender.rank(ask(data.histories, block, as_of, len(data.items))) for block in blocks]
 
 
-def explain(recommender: Recommender, window: Window, *, seed: int, users: int = EXPLAINED, shown: int = MAIN_K) -> Influence | None:
+def explain(
+    recommender: Recommender, window: Window, *, seed: int, users: int = EXPLAINED, shown: int = MAIN_K, most: int | None = None
+) -> Influence | None:
     """What each feature adds to the scores of the candidates that a sample of the test users would be shown.
 
     Parameters
@@ -95,6 +97,8 @@ def explain(recommender: Recommender, window: Window, *, seed: int, users: int =
         Decides the sample.
     users, shown
         How many lists, and how many candidates of each.
+    most
+        As for `judge`.
 
     Returns
     -------
@@ -102,7 +106,7 @@ def explain(recommender: Recommender, window: Window, *, seed: int, users: int =
         None when the ranker cannot say what a feature adds.
     """
     data, snapshot, ranker = recommender.data, recommender.snapshot, recommender.ranker
-    everyone, _ = truth(data.histories, window)
+    everyone, _ = truth(data.histories, window, most=most, seed=seed)
     chosen = np.sort(np.random.default_rng([seed, window.start]).permutation(everyone)[:users])
     queries = ask(data.histories, chosen, window.start, len(data.items))
     matrix = assemble(queries, snapshot.union.retrieve(queries), snapshot, data.catalogue)
@@ -117,7 +121,7 @@ def explain(recommender: Recommender, window: Window, *, seed: int, users: int =
     return Influence(len(chosen), ranker.features, retrievers, values, contributions[:, :-1], contributions[:, -1], ranker.importances())
 
 
-def shorten(recommender: Recommender, window: Window, *, seed: int, users: int = SHORTENED) -> Shortened:
+def shorten(recommender: Recommender, window: Window, *, seed: int, users: int = SHORTENED, most: int | None = None) -> Shortened:
     """Answer a sample of the test users as if only their latest purchases were known, so many of them as `LENGTHS` says.
 
     They are asked for as strangers, whom the graph has no vector of and the users table no line, and are nobody's neighbours. What is
@@ -132,9 +136,11 @@ def shorten(recommender: Recommender, window: Window, *, seed: int, users: int =
     users
         How many at most. All have as many order lines as the longest of the lengths; where nobody has, as many as anybody, and longer
         lengths are left out.
+    most
+        As for `judge`, whose users these are some of.
     """
     data, start = recommender.data, window.start
-    everyone, _ = truth(data.histories, window)
+    everyone, _ = truth(data.histories, window, most=most, seed=seed)
     before = data.histories.before(start)
     lines = np.diff(before.pointer)[everyone]
     enough = min(LENGTHS[-1], int(lines.max(initial=0)))
