@@ -22,6 +22,8 @@ LEARNED: Final = 64
 SPARE: Final = 32
 #: An exact search first multiplies out so many times as many as asked, to know what the nearest must reach.
 FIRST: Final = 2
+#: Where more than one in so many may be among the nearest, as few axes tell little of a query, all are multiplied out at once.
+MANY: Final = 8
 _FILE: Final = "index.faiss"
 _Kind = TypeVar("_Kind", bound=faiss.Index)
 
@@ -126,7 +128,11 @@ def _nearest(index: Index, query: F32, n: int) -> I64:
     at = np.flatnonzero(nearly >= reached(nearly, FIRST * n))
     # As many are no less than this, so whatever cannot reach it is not among the nearest.
     least = np.partition(_products(index.vectors, query, at), len(at) - n)[len(at) - n]
-    at = np.flatnonzero(most >= least - index.outlines.slack * np.sqrt(query @ query))
+    rounding = index.outlines.slack * np.sqrt(query @ query)
+    at = np.flatnonzero(most >= least - rounding)
+    if len(at) > len(most) // MANY:
+        nearly = index.vectors @ query
+        at = np.flatnonzero(nearly >= reached(nearly, n) - 2 * rounding)
     return at[largest(_products(index.vectors, query, at), index.rows[at], n)]
 
 
