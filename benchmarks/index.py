@@ -19,6 +19,7 @@ from benchmarks.harness import Benchmark, whole_numbers
 from benchmarks.lightgcn_text import DATA, read
 from cortex_rec.arrays import F32, I64
 from cortex_rec.retrieval import index
+from cortex_rec.retrieval.index import Index
 from cortex_rec.retrieval.lightgcn import spectral
 
 SEED: Final = 7
@@ -27,7 +28,9 @@ WANTED: Final = 100
 QUESTIONS: Final = 200
 #: A copy's distance from its item, as a share of the item's length.
 ASIDE: Final = 0.5
-#: What the package takes where vectors are too many to look at each.
+#: What the package takes up to `index.EXACT` vectors: what FAISS' flat index finds.
+EXACT: Final = "exact"
+#: What it takes where vectors are too many to look at each.
 CELLS: Final = "IVF-SQ8"
 #: Products of vectors in half a byte a dimension are rough: so many times what is asked is scored again.
 ROUGH: Final = 4
@@ -52,7 +55,7 @@ def main() -> None:
                 row, found = measured(searcher, vectors, questions, name, width)
                 exact = found if exact is None else exact
                 recall = float(np.mean([len(np.intersect1d(*pair)) / WANTED for pair in zip(found, exact, strict=True)]))
-                chosen = name == ("flat" if size <= index.EXACT else CELLS) and width == widths[-1]
+                chosen = name == (EXACT if size <= index.EXACT else CELLS) and width == widths[-1]
                 rows.append(
                     {"items": size, **row, "default": chosen, f"recall@{WANTED}": round(recall, 4), "build_seconds": round(built, 1)}
                 )
@@ -74,10 +77,13 @@ def crowd(items: F32, size: int) -> F32:
     return found
 
 
-def indexes(vectors: F32) -> Iterator[tuple[str, faiss.Index, float, tuple[int, ...]]]:
+def indexes(vectors: F32) -> Iterator[tuple[str, faiss.Index | Index, float, tuple[int, ...]]]:
     """Name, index, seconds to build it, and how widely to search it: the flat one first."""
     n, width = vectors.shape
     yield "flat", *_built(faiss.IndexFlatIP(width), vectors), (0,)
+    start, own = time.perf_counter(), Index(vectors, np.arange(n))
+    own.outlines  # noqa: B018  (made when first asked for)
+    yield EXACT, own, time.perf_counter() - start, (0,)
     if n <= GRAPH:
         yield "HNSW", *_built(faiss.index_factory(width, "HNSW32,Flat", faiss.METRIC_INNER_PRODUCT), vectors), (64, 128, 256)
     for name, codes in {CELLS: "SQ8", "IVF-PQ": f"PQ{width // 2}"}.items():
@@ -94,7 +100,7 @@ def _built(searcher: faiss.Index, vectors: F32) -> tuple[faiss.Index, float]:
     return searcher, time.perf_counter() - start
 
 
-def measured(searcher: faiss.Index, vectors: F32, questions: F32, name: str, width: int) -> tuple[dict[str, Any], I64]:
+def measured(searcher: faiss.Index | Index, vectors: F32, questions: F32, name: str, width: int) -> tuple[dict[str, Any], I64]:
     """What one index costs, searched so widely, and what it finds for each question."""
     if isinstance(searcher, faiss.IndexHNSW):
         searcher.hnsw.efSearch = width
@@ -104,7 +110,10 @@ def measured(searcher: faiss.Index, vectors: F32, questions: F32, name: str, wid
     found, seconds = np.empty((len(questions), WANTED), np.int64), np.empty(len(questions))
     for i in range(len(questions)):
         start = time.perf_counter()
-        found[i] = index.nearest_by(searcher, vectors, questions[i], WANTED, ROUGH if name == "IVF-PQ" else 1)
+        if isinstance(searcher, Index):
+            found[i] = index.search(searcher, questions[i : i + 1], WANTED).item
+        else:
+            found[i] = index.nearest_by(searcher, vectors, questions[i], WANTED, ROUGH if name == "IVF-PQ" else 1)
         seconds[i] = time.perf_counter() - start
     faiss.omp_set_num_threads(os.cpu_count() or 1)
     p50, p99 = np.quantile(seconds * 1e3, [0.5, 0.99])
@@ -113,7 +122,7 @@ def measured(searcher: faiss.Index, vectors: F32, questions: F32, name: str, wid
         "searched": width,
         "p50_ms": round(float(p50), 3),
         "p99_ms": round(float(p99), 3),
-        "index_mb": round(faiss.serialize_index(searcher).nbytes / 1e6),
+        "index_mb": round((searcher.outlines.nbytes if isinstance(searcher, Index) else faiss.serialize_index(searcher).nbytes) / 1e6),
     }
     return row, found
 

@@ -55,13 +55,17 @@ class Ragged:
     def leading(self, scores: Array, n: int) -> I64:
         """Positions in `item`, ascending, of the `n` entries of each list whose `scores` (pointer[-1],) are largest, equal ones by row."""
         order = np.lexsort((self.item, -scores, self.owner))
-        place = np.arange(len(order)) - self.pointer[self.owner]
-        return np.sort(order[place < n])
+        return np.sort(order[self.place < n])
 
     @cached_property
     def owner(self) -> I64:
         """(pointer[-1],) int64, the number of the list that each entry belongs to."""
         return owners(self.pointer)
+
+    @cached_property
+    def place(self) -> I64:
+        """(pointer[-1],) int64, the position of each entry in its list, from 0."""
+        return np.arange(len(self.item)) - self.pointer[self.owner]
 
     @staticmethod
     def of(lists: Sequence[Array]) -> "Ragged":
@@ -77,7 +81,8 @@ class Ragged:
     @staticmethod
     def joined(parts: Sequence["Ragged"]) -> "Ragged":
         """The lists of several, one after another."""
-        return Ragged(pointers(np.concatenate([np.diff(part.pointer) for part in parts])), np.concatenate([part.item for part in parts]))
+        counts = np.concatenate([np.zeros(0, np.int64), *(np.diff(part.pointer) for part in parts)])
+        return Ragged(pointers(counts), np.concatenate([np.zeros(0, np.int32), *(part.item for part in parts)]))
 
 
 def pointers(counts: Array) -> I64:
@@ -98,10 +103,33 @@ def ranges(starts: I64, counts: I64) -> I64:
     return np.repeat(starts - offset[:-1], counts) + np.arange(offset[-1])
 
 
+def distinct(keys: Array) -> Array:
+    """The distinct keys, ascending: what `np.unique` gives, several times as fast where they are few."""
+    ordered = np.sort(keys)
+    found: Array = ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
+    return found
+
+
 def sums(place: Array, weight: Array, n: int) -> F64:
     """(n,) float64 sums of the weights of each place, added in their order."""
     total: F64 = np.bincount(place, weight, n).astype(np.float64, copy=False)
     return total
+
+
+def reached(scores: Array, n: int) -> float:
+    """What at least `n` of the scores (k,) reach and few others do; minus infinity where they are not more than `n`."""
+    if len(scores) <= n:
+        return float("-inf")
+    # The n-th largest of the maxima of some 8 n groups: sorting all scores into less and more takes many times as long.
+    deep = max(len(scores) // (8 * n), 1)
+    maxima = scores[: len(scores) // deep * deep].reshape(deep, -1).max(axis=0)
+    return float(np.partition(maxima, len(maxima) - n)[len(maxima) - n])
+
+
+def largest(scores: Array, rows: Array, n: int) -> I64:
+    """Positions of the `n` largest scores (k,), best first, equal ones by their rows (k,)."""
+    at = np.flatnonzero(scores >= reached(scores, n))
+    return at[np.lexsort((rows[at], -scores[at]))[:n]]
 
 
 def ratio(top: Array, bottom: Array) -> F64:

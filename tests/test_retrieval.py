@@ -14,16 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from purchases import bought, histories, ids, moment
 
-from cortex_rec.arrays import F32, Ragged, pointers, save_arrays
+from cortex_rec.arrays import F32, Ragged, distinct, pointers, save_arrays
 from cortex_rec.catalogue import Catalogue, Promotions
 from cortex_rec.config import Retrieval
 from cortex_rec.embeddings.placed import Placed
 from cortex_rec.errors import ArtifactError
 from cortex_rec.features import statistics
+from cortex_rec.histories import from_baskets
 from cortex_rec.queries import Queries, ask
 from cortex_rec.retrieval import arrivals, graph, index, popular
+from cortex_rec.retrieval.favourites import Favourites
 from cortex_rec.retrieval.index import Index, search
 from cortex_rec.retrieval.neighbours import Neighbours
+from cortex_rec.retrieval.outlines import Outlines
 from cortex_rec.retrieval.protocol import Evidence, Retriever, best
 from cortex_rec.retrieval.repeats import Repeats
 from cortex_rec.retrieval.union import REGISTRY
@@ -176,6 +179,22 @@ def test_best_of_equal_scores_is_the_same_whatever_n(scores: list[int], n: int) 
     assert best(values, n).tolist() == best(values, 99).tolist()[:n]
 
 
+@given(st.integers(0, 10**6), st.integers(1, 60))
+def test_favourites_of_long_shelves_are_what_looking_at_every_item_finds(seed: int, n: int) -> None:
+    generator = np.random.default_rng(seed)
+    group, share = generator.integers(-1, 5, 300).astype(np.int32), generator.integers(0, 9, 300).astype(np.float32) / 8
+    known = Favourites(group, share, np.flatnonzero((share > 0) & (group >= 0)).astype(np.int32), np.zeros(0, np.int64))
+    history = from_baskets(Ragged.of([np.sort(generator.choice(300, 5, replace=False))]), 0)
+    queries = Queries(history, np.zeros(1, np.int32), 1, np.full(1, -1, np.int32), 300)
+    liked = known._liked(queries)[0]
+    assert known.retrieve(queries, n)[0].tolist() == best(liked[group[known.items]] * share[known.items], n, known.items).tolist()
+
+
+@given(st.lists(st.integers(-5, 5)))
+def test_distinct_keys_are_those_that_numpy_finds(keys: list[int]) -> None:
+    assert distinct(np.array(keys, np.int64)).tolist() == np.unique(np.array(keys, np.int64)).tolist()
+
+
 @dataclass(frozen=True)
 class Faulty(Repeats):
     """Breaks one promise."""
@@ -264,6 +283,24 @@ def test_a_search_finds_what_looking_at_every_vector_finds(seed: int, n: int, wi
     found = search(Index(vectors, rows), query, wanted)[0].tolist()
     products = np.einsum("ij,ij->i", np.broadcast_to(query, vectors.shape), vectors)
     assert found == rows[np.lexsort((rows, -products))[:wanted]].tolist()
+
+
+@given(st.integers(0, 10**6), st.sampled_from([1, 8, 17, 64]))
+def test_no_product_is_larger_than_the_outlines_say(seed: int, width: int) -> None:
+    generator = np.random.default_rng(seed)
+    vectors = generator.normal(size=(50, width)).astype(np.float32) * generator.choice([0.01, 1, 30], (50, 1)).astype(np.float32)
+    outlines, query = Outlines.of(vectors), generator.normal(size=width).astype(np.float32)
+    _, most = outlines.near(query)
+    assert np.all(vectors.astype(np.float64) @ query <= most + outlines.slack * np.linalg.norm(query))
+    assert np.all(index.inner_products(np.broadcast_to(query, vectors.shape), vectors) <= most + outlines.slack * np.linalg.norm(query))
+
+
+def test_the_outlines_of_vectors_that_lie_along_few_axes_leave_few_to_be_multiplied_out() -> None:
+    vectors = np.random.default_rng(1).normal(size=(2_000, 64)).astype(np.float32) * np.float32(0.8) ** np.arange(64, dtype=np.float32)
+    nearly, most = Outlines.of(vectors).near(vectors[0])
+    products = vectors @ vectors[0]
+    assert np.count_nonzero(most >= np.sort(products)[-20]) < 40
+    assert np.max(np.abs(nearly - products)) < 0.1 * products.max()
 
 
 @pytest.fixture

@@ -1,19 +1,20 @@
 """The closed form and LightGCN together: what lies near the user's items in the graph, and what learned vectors say of them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, Array, Ragged, extended, load_arrays, save_arrays, vars_of
+from cortex_rec.arrays import F32, F64, Array, Ragged, extended, load_arrays, save_arrays, vars_of
 from cortex_rec.config import Collaborative as CollaborativeConfig
 from cortex_rec.newcomers import Newcomers
-from cortex_rec.queries import Queries, once
+from cortex_rec.queries import Queries
 from cortex_rec.retrieval import linear
 from cortex_rec.retrieval.index import directions
 from cortex_rec.retrieval.linear import Linear, alone, indicators
-from cortex_rec.retrieval.protocol import Evidence, Scored, ScoresItems
+from cortex_rec.retrieval.protocol import Evidence, ScoresItems
 from cortex_rec.splits import distinct
 
 
@@ -59,8 +60,7 @@ class Collaborative(ScoresItems):
         found[strangers] = directions(indicators(lists.take(strangers), len(self.items)) @ self.items)
         return found
 
-    @once
-    def _scored(self, queries: Queries) -> list[Scored]:
+    def _dense(self, queries: Queries) -> Iterator[F64]:
         return alone(queries, self.scores, self.linear.sold)
 
     def widened(self, new: Newcomers) -> Self:

@@ -1,5 +1,6 @@
 """What lies in one basket with the user's items more often than chance would put it there."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -10,8 +11,8 @@ import scipy.sparse as sp
 from cortex_rec.arrays import DAY, F32, F64, I32, NO_ROW, extended, load_arrays, save_arrays, sums
 from cortex_rec.config import Copurchase as CopurchaseConfig
 from cortex_rec.newcomers import Newcomers
-from cortex_rec.queries import Queries, once
-from cortex_rec.retrieval.protocol import Evidence, Scored, ScoresItems, best
+from cortex_rec.queries import Queries
+from cortex_rec.retrieval.protocol import Evidence, ScoresItems, best
 
 HALF_LIFE_DAYS = 30.0
 #: Items whose pairs with all others are in memory at once.
@@ -33,19 +34,15 @@ class Copurchase(ScoresItems):
     neighbours: I32
     weights: F32
 
-    @once
-    def _scored(self, queries: Queries) -> list[Scored]:
+    def _dense(self, queries: Queries) -> Iterator[F64]:
         weight = history_weight(queries)
-        return [Scored.of(self._dense(queries, weight, i)) for i in range(len(queries))]
-
-    def _dense(self, queries: Queries, weight: F64, i: int) -> F64:
-        """(n_items,) float64 score of every item for one query."""
-        own = slice(queries.items_pointer[i], queries.items_pointer[i + 1])
-        items, share = queries.items.member[own], weight[own]
-        total = share.sum()
-        pulls = self.weights[items] * (share / total if total > 0 else share)[:, None]
-        # A missing neighbour is row -1 with weight 0: it adds nothing to the last item.
-        return sums(self.neighbours[items].ravel() % queries.n_items, pulls.ravel(), queries.n_items)
+        for i in range(len(queries)):
+            own = slice(queries.items_pointer[i], queries.items_pointer[i + 1])
+            items, share = queries.items.member[own], weight[own]
+            total = share.sum()
+            pulls = self.weights.take(items, axis=0) * (share / total if total > 0 else share)[:, None]
+            # A missing neighbour is row -1 with weight 0: it adds nothing to the first item.
+            yield sums(np.maximum(self.neighbours.take(items, axis=0), 0).ravel(), pulls.ravel(), queries.n_items)
 
     def widened(self, new: Newcomers) -> Self:
         return type(self)(extended(self.neighbours, len(new), NO_ROW), extended(self.weights, len(new), 0))

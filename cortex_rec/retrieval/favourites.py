@@ -7,7 +7,22 @@ from typing import Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, F64, I32, I64, Ragged, extended, find, load_arrays, pointers, ranges, rekeyed, save_arrays, vars_of
+from cortex_rec.arrays import (
+    F32,
+    F64,
+    I32,
+    I64,
+    Ragged,
+    extended,
+    find,
+    load_arrays,
+    pointers,
+    ranges,
+    reached,
+    rekeyed,
+    save_arrays,
+    vars_of,
+)
 from cortex_rec.config import Favourites as FavouritesConfig
 from cortex_rec.config import Promoted as PromotedConfig
 from cortex_rec.newcomers import Newcomers
@@ -15,6 +30,8 @@ from cortex_rec.queries import Queries, once
 from cortex_rec.retrieval.protocol import Evidence, best, each
 
 HALF_LIFE_DAYS = 60.0
+#: Best sellers of each liked subcategory that are looked at before any further ones.
+FEW = 8
 
 
 @dataclass(frozen=True)
@@ -50,8 +67,13 @@ class Favourites:
     def _leading(self, liked: F64, n: int) -> I32:
         """The `n` best of each subcategory that is liked (n_groups + 1,): no other item can be among the best of all."""
         items, pointer = self._shelves
-        shelves = np.flatnonzero(liked[:-1])
-        return items[ranges(pointer[shelves], np.minimum(pointer[shelves + 1] - pointer[shelves], n))]
+        shelves = np.flatnonzero((liked[:-1] > 0) & (np.diff(pointer) > 0))
+        start, size = pointer[shelves], pointer[shelves + 1] - pointer[shelves]
+        few = np.minimum(size, FEW)
+        first = np.repeat(liked[shelves], few) * self.share[items[ranges(start, few)]]
+        # Where the last of the few is not among the n best of all those few, no further item of its subcategory is.
+        further = first[np.cumsum(few) - 1] >= reached(first, n)
+        return items[ranges(start, np.where(further, np.minimum(size, n), few))]
 
     @cached_property
     def _shelves(self) -> tuple[I32, I64]:

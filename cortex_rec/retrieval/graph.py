@@ -52,7 +52,7 @@ class Graph:
         return index.search(self.index, self._vectors(queries), n)
 
     def score(self, queries: Queries, lists: Ragged) -> F32:
-        return index.inner_products(self._vectors(queries)[lists.owner], self.items[lists.item])
+        return index.products_of(self._vectors(queries), self.items, lists)
 
     @once
     def _vectors(self, queries: Queries) -> F32:

@@ -1,4 +1,4 @@
-"""Inner-product search: exact for a shop's catalogue, by cells beyond it. Whatever FAISS finds is scored again, so equal ones go by row."""
+"""Inner-product search: exact for a shop's catalogue, by cells beyond it. Whatever is found is scored again, so equal ones go by row."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,8 +8,9 @@ from typing import Final, Self, TypeVar, cast
 import faiss
 import numpy as np
 
-from cortex_rec.arrays import F32, I64, Ragged, pointers
+from cortex_rec.arrays import F32, I64, Ragged, largest, reached
 from cortex_rec.errors import ArtifactError
+from cortex_rec.retrieval.outlines import Outlines
 
 #: Up to so many vectors the search is exact: `docs/retrieval.md` has what it costs beyond.
 EXACT: Final = 200_000
@@ -17,10 +18,12 @@ EXACT: Final = 200_000
 SEARCHED: Final = 32
 #: Vectors a cell that the cells are learned from.
 LEARNED: Final = 64
-#: As many more than asked are looked at, since the last of those asked may have equals.
+#: As many more than asked are looked at in cells, since the last of those asked may have equals.
 SPARE: Final = 32
-#: What float32 may lose of a product, as a share of the largest that there can be.
-_ROUNDING: Final = 1e-5
+#: An exact search first multiplies out so many times as many as asked, to know what the nearest must reach.
+FIRST: Final = 2
+#: Where more than one in so many may be among the nearest, as few axes tell little of a query, all are multiplied out at once.
+MANY: Final = 8
 _FILE: Final = "index.faiss"
 _Kind = TypeVar("_Kind", bound=faiss.Index)
 
@@ -73,16 +76,9 @@ class Index:
         return cls(vectors, rows, cells)
 
     @cached_property
-    def flat(self) -> faiss.IndexFlatIP:
-        """The vectors as FAISS searches each of them."""
-        index = faiss.IndexFlatIP(self.vectors.shape[1])
-        index.add(np.ascontiguousarray(self.vectors, np.float32))
-        return index
-
-    @cached_property
-    def longest(self) -> float:
-        """The length of the longest vector."""
-        return float(np.sqrt(inner_products(self.vectors, self.vectors).max(initial=0)))
+    def outlines(self) -> Outlines:
+        """What an exact search looks at first."""
+        return Outlines.of(self.vectors)
 
 
 def search(index: Index, queries: F32, n: int) -> Ragged:
@@ -91,14 +87,14 @@ def search(index: Index, queries: F32, n: int) -> Ragged:
     By cells a query may find other than the nearest, and fewer than `n` where the cells that it looks at hold fewer.
     """
     n = min(n, len(index.rows))
-    asked = np.any(queries != 0, axis=1)
-    if index.cells is not None:
-        at = [nearest_by(index.cells, index.vectors, queries[i], n) if asked[i] else np.zeros(0, np.int64) for i in range(len(queries))]
-        return Ragged.of([index.rows[each].astype(np.int32) for each in at])
-    found = np.zeros((len(queries), n), np.int64)
-    if asked.any() and n:
-        found[asked] = _nearest(index, np.ascontiguousarray(queries[asked], np.float32), n)
-    return Ragged(pointers(np.where(asked, n, 0)), index.rows[found[asked]].astype(np.int32).ravel())
+
+    def answer(query: F32) -> I64:
+        if n == 0 or not query.any():
+            return index.rows[:0]
+        at = _nearest(index, query, n) if index.cells is None else nearest_by(index.cells, index.vectors, query, n)
+        return index.rows[at]
+
+    return Ragged.of([answer(query) for query in queries])
 
 
 def in_cells(n: int, width: int, codes: str = "SQ8") -> faiss.IndexIVF:
@@ -126,24 +122,28 @@ def nearest_by(searcher: faiss.Index, vectors: F32, query: F32, n: int, wider: i
     return found
 
 
-def _nearest(index: Index, queries: F32, n: int) -> I64:
-    """(len(queries), n) positions in the index."""
-    near_products, near = index.flat.search(queries, min(n + SPARE, len(index.rows)))
-    found = np.empty((len(queries), n), np.int64)
-    for i, (query, at) in enumerate(zip(queries, near, strict=True)):
-        products = _products(index.vectors, query, at)
-        # As many are no less than this, so whatever does not reach it is not among the nearest.
-        least = np.partition(products, len(at) - n)[len(at) - n] - _ROUNDING * index.longest * np.sqrt(query @ query)
-        if len(at) < len(index.rows) and near_products[i, -1] >= least:
-            _, _, at = index.flat.range_search(queries[i : i + 1], float(least))
-            products = _products(index.vectors, query, at)
-        found[i] = at[np.lexsort((index.rows[at], -products))[:n]]
-    return found
+def _nearest(index: Index, query: F32, n: int) -> I64:
+    """Positions of the `n` nearest of all."""
+    nearly, most = index.outlines.near(query)
+    at = np.flatnonzero(nearly >= reached(nearly, FIRST * n))
+    # As many are no less than this, so whatever cannot reach it is not among the nearest.
+    least = np.partition(_products(index.vectors, query, at), len(at) - n)[len(at) - n]
+    rounding = index.outlines.slack * np.sqrt(query @ query)
+    at = np.flatnonzero(most >= least - rounding)
+    if len(at) > len(most) // MANY:
+        nearly = index.vectors @ query
+        at = np.flatnonzero(nearly >= reached(nearly, n) - 2 * rounding)
+    return at[largest(_products(index.vectors, query, at), index.rows[at], n)]
 
 
 def _products(vectors: F32, query: F32, at: I64) -> F32:
-    chosen = vectors[at]
+    chosen = vectors.take(at, axis=0)
     return inner_products(np.broadcast_to(query, chosen.shape), chosen)
+
+
+def products_of(queries: F32, vectors: F32, lists: Ragged) -> F32:
+    """(len(lists.item),) float32 products of each query (m, d) with the vectors (n, d) of its items, each from these two alone."""
+    return inner_products(queries.take(lists.owner, axis=0), vectors.take(lists.item, axis=0))
 
 
 def inner_products(left: F32, right: F32) -> F32:

@@ -20,14 +20,14 @@ def likeness(own: F32, share: F32, items: F32) -> F32:
     share
         (m,) float32 weight of each, in sum 1; at zero it does not count.
     items
-        (k, d) float32 unit vectors to judge.
+        (..., k, d) float32 unit vectors to judge.
 
     Returns
     -------
     F32
-        (k,) between -1 and 1.
+        (..., k) between -1 and 1.
     """
     near = np.exp((items @ own.T - 1) / SOFTNESS) * share
     # Summed row by row, so that an item's likeness does not depend on which others are judged.
-    result: F32 = 1 + SOFTNESS * np.log(near.sum(axis=1))
+    result: F32 = 1 + SOFTNESS * np.log(near.sum(axis=-1))
     return result

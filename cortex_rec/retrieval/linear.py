@@ -1,6 +1,6 @@
 """An item-item model in closed form, sparse plus low rank: what spreads from a user's items over the graph, and is then sharpened."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,11 +11,11 @@ import scipy.sparse as sp
 from scipy.linalg import eigh, qr
 from threadpoolctl import ThreadpoolController
 
-from cortex_rec.arrays import F32, I32, I64, Array, Bool, Ragged, extended, load_arrays, pointers, save_arrays, vars_of
+from cortex_rec.arrays import F32, F64, I32, I64, Array, Bool, Ragged, extended, load_arrays, pointers, save_arrays, vars_of
 from cortex_rec.config import Linear as LinearConfig
 from cortex_rec.newcomers import Newcomers
-from cortex_rec.queries import Queries, once
-from cortex_rec.retrieval.protocol import Evidence, Scored, ScoresItems
+from cortex_rec.queries import Queries
+from cortex_rec.retrieval.protocol import Evidence, ScoresItems
 from cortex_rec.splits import distinct
 
 #: Items whose neighbours are in memory at once.
@@ -57,8 +57,7 @@ class Linear(ScoresItems):
         found += (histories @ self.inward) @ self.outward.T
         return found
 
-    @once
-    def _scored(self, queries: Queries) -> list[Scored]:
+    def _dense(self, queries: Queries) -> Iterator[F64]:
         return alone(queries, lambda lists, _: self.scores(lists), self.sold)
 
     @cached_property
@@ -123,19 +122,16 @@ def learn(pairs: Ragged, n_items: int, config: LinearConfig, *, seed: int) -> Li
     return Linear(*near, (enter[:, None] * basis * gain).astype(np.float32), (leave[:, None] * basis).astype(np.float32))
 
 
-def alone(queries: Queries, scores: Callable[[Ragged, Array], F32], sold: Bool) -> list[Scored]:
+def alone(queries: Queries, scores: Callable[[Ragged, Array], F32], sold: Bool) -> Iterator[F64]:
     """How far the scores of one query after the other exceed the least one of a sold item; unsold items have none.
 
     One after the other, since the products of several histories round otherwise; above the least, since sharpening may take all below zero.
     """
-
-    def answer(history: I32, user: Array) -> Scored:
-        found = scores(Ragged.of([history]), user)[0].astype(np.float64)
-        return Scored.of(np.where(sold, found - found[sold].min(initial=np.inf), 0.0))
-
     pointer, item = queries.items_pointer, queries.items.member
-    with _blas.limit(limits=1):
-        return [answer(item[pointer[i] : pointer[i + 1]], queries.users[i : i + 1]) for i in range(len(queries))]
+    for i in range(len(queries)):
+        with _blas.limit(limits=1):
+            found = scores(Ragged.of([item[pointer[i] : pointer[i + 1]]]), queries.users[i : i + 1])[0].astype(np.float64)
+        yield np.where(sold, found - found[sold].min(initial=np.inf), 0.0)
 
 
 def indicators(lists: Ragged, n_items: int) -> sp.csr_matrix:

@@ -1,17 +1,20 @@
 """What households with the same tastes bought lately."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+import scipy.sparse as sp
 
-from cortex_rec.arrays import F32, F64, I32, I64, extended, load_arrays, pointers, ranges, save_arrays, sums, vars_of
+from cortex_rec.arrays import F32, F64, I32, I64, extended, load_arrays, pointers, save_arrays, sums, vars_of
 from cortex_rec.config import Neighbours as NeighboursConfig
 from cortex_rec.features.groups import ages, decayed, group
 from cortex_rec.newcomers import Newcomers
-from cortex_rec.queries import Queries, once
-from cortex_rec.retrieval.protocol import Evidence, Scored, ScoresItems, best
+from cortex_rec.queries import Queries
+from cortex_rec.retrieval.protocol import Evidence, ScoresItems, best
 from cortex_rec.splits import drawn
 
 
@@ -43,34 +46,32 @@ class Neighbours(ScoresItems):
     k: I64
     half_life_days: F64
 
-    @once
-    def _scored(self, queries: Queries) -> list[Scored]:
-        tastes = self._tastes(queries)
-        return [Scored.of(self._dense(queries, tastes, i)) for i in range(len(queries))]
-
-    def _dense(self, queries: Queries, tastes: F64, i: int) -> F64:
-        """(n_items,) float64 mean of the neighbours' latest purchases, weighted by the square of their likeness."""
-        own = slice(queries.items_pointer[i], queries.items_pointer[i + 1])
-        like = self._likeness(queries.items.member[own], tastes[own])
-        if queries.users[i] >= 0:
-            like[queries.users[i]] = 0
-        near = best(like, int(self.k[0])).astype(np.int64)
-        counts = self.recent_pointer[near + 1] - self.recent_pointer[near]
-        at = ranges(self.recent_pointer[near], counts)
-        weight = like[near] ** 2
-        lent = np.repeat(weight / max(float(weight.sum()), 1e-12), counts) * self.recent[at]
-        return sums(self.recent_item[at], lent, queries.n_items)
+    def _dense(self, queries: Queries) -> Iterator[F64]:
+        """Means of the neighbours' latest purchases, weighted by the square of their likeness."""
+        tastes = np.minimum(queries.weights(float(self.half_life_days[0])), 1.0)
+        for i in range(len(queries)):
+            own = slice(queries.items_pointer[i], queries.items_pointer[i + 1])
+            like = self._likeness(queries.items.member[own], tastes[own])
+            if queries.users[i] >= 0:
+                like[queries.users[i]] = 0
+            near = best(like, int(self.k[0]))
+            weight = like[near] ** 2
+            yield (weight / max(float(weight.sum()), 1e-12)) @ self._lately[near]
 
     def _likeness(self, items: I32, tastes: F64) -> F64:
         """(n_users,) float64 cosine of tastes, up to the length of the asker's."""
-        rows = items.astype(np.int64)
-        counts = self.taste_pointer[rows + 1] - self.taste_pointer[rows]
-        at = ranges(self.taste_pointer[rows], counts)
-        shared = sums(self.holder[at], np.repeat(tastes, counts) * self.taste[at], len(self.norm))
-        return shared / np.maximum(self.norm, 1e-6)
+        likeness: F64 = (tastes @ self._holders[items]) / np.maximum(self.norm, 1e-6)
+        return likeness
 
-    def _tastes(self, queries: Queries) -> F64:
-        return np.minimum(queries.weights(float(self.half_life_days[0])), 1.0)
+    @cached_property
+    def _holders(self) -> sp.csr_array:
+        """(n_items, n_users) tastes."""
+        return sp.csr_array((self.taste, self.holder, self.taste_pointer), shape=(len(self.taste_pointer) - 1, len(self.norm)))
+
+    @cached_property
+    def _lately(self) -> sp.csr_array:
+        """(n_users, n_items) latest purchases."""
+        return sp.csr_array((self.recent, self.recent_item, self.recent_pointer), shape=(len(self.norm), len(self.taste_pointer) - 1))
 
     def widened(self, new: Newcomers) -> Self:
         return replace(self, taste_pointer=extended(self.taste_pointer, len(new), self.taste_pointer[-1]))

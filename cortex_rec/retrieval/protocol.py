@@ -1,20 +1,20 @@
 """The seam of the first stage: what a retriever is given to learn from, and the verbs that it answers to."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, F64, I32, Array, Ragged, find, pointers
+from cortex_rec.arrays import F32, F64, I32, Array, Ragged, find, pointers, reached
 from cortex_rec.catalogue import Catalogue, Promotions
 from cortex_rec.embeddings.placed import Placed
 from cortex_rec.features.statistics import Statistics
 from cortex_rec.histories import Histories
 from cortex_rec.newcomers import Newcomers
-from cortex_rec.queries import Queries
+from cortex_rec.queries import Queries, once
 
 
 @dataclass(frozen=True)
@@ -89,15 +89,10 @@ def best(scores: Array, n: int, items: I32 | None = None) -> I32:
     items
         (k,) the rows that the scores belong to; `arange(k)` when absent.
     """
-    positive = np.flatnonzero(scores > 0)
-    values = scores[positive]
-    if len(positive) > n:
-        # All that tie with the last one stay until they are sorted: which of them is kept must not be left to chance.
-        last = np.partition(values, len(positive) - n)[len(positive) - n]
-        leading = np.flatnonzero(values >= last)
-        positive, values = positive[leading], values[leading]
-    rows = positive.astype(np.int32) if items is None else items[positive]
-    return rows[np.lexsort((rows, -values))[:n]]
+    least = reached(scores, n)
+    leading = np.flatnonzero(scores >= least if least > 0 else scores > 0)
+    rows = leading.astype(np.int32) if items is None else items[leading]
+    return rows[np.lexsort((rows, -scores[leading]))[:n]]
 
 
 def each(queries: Queries, answer: Callable[[int], I32]) -> Ragged:
@@ -108,17 +103,17 @@ def each(queries: Queries, answer: Callable[[int], I32]) -> Ragged:
 
 
 class Scored(NamedTuple):
-    """The items that one query has a positive score for, all others having zero.
+    """The items that one query has a positive score for, all others having none.
 
     Parameters
     ----------
     items
-        (k,) int32 rows, ascending.
+        (k,) int32 rows, ascending; absent where all items are there.
     scores
-        (k,) float64.
+        (k,) float64, above zero where `items` are given.
     """
 
-    items: I32
+    items: I32 | None
     scores: F64
 
     @classmethod
@@ -129,6 +124,8 @@ class Scored(NamedTuple):
 
     def of_items(self, wanted: I32) -> F64:
         """(len(wanted),) float64 scores of given items."""
+        if self.items is None:
+            return np.maximum(self.scores[wanted], 0.0)
         found: F64 = np.append(self.scores, 0.0)[find(self.items, wanted)]
         return found
 
@@ -137,8 +134,14 @@ class ScoresItems(ABC):
     """The two verbs of a retriever that has the score of every item for a query."""
 
     @abstractmethod
+    def _dense(self, queries: Queries) -> Iterator[F64]:
+        """(n_items,) the scores of all items, query by query; what is not above zero is not retrieved."""
+
+    @once
     def _scored(self, queries: Queries) -> list[Scored]:
-        """The items with a positive score, query by query; worked out once for both verbs (`once`)."""
+        # Of a single query all scores are kept, as taking the positive ones out takes longer than all else that is done with them.
+        alone = len(queries) == 1
+        return [Scored(None, dense) if alone else Scored.of(dense) for dense in self._dense(queries)]
 
     def retrieve(self, queries: Queries, n: int) -> Ragged:
         scored = self._scored(queries)

@@ -1,6 +1,7 @@
 """The next item by what was bought in which order: counted transitions and a transformer over the history, mixed."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
@@ -12,9 +13,9 @@ from cortex_rec.arrays import F32, F64, I32, I64, Ragged, find, load_arrays, sav
 from cortex_rec.config import Sequence as SequenceConfig
 from cortex_rec.errors import EmptyTrainingSetError
 from cortex_rec.newcomers import Newcomers
-from cortex_rec.queries import Queries, once
+from cortex_rec.queries import Queries
 from cortex_rec.retrieval import transitions
-from cortex_rec.retrieval.protocol import Evidence, Scored, ScoresItems
+from cortex_rec.retrieval.protocol import Evidence, ScoresItems
 from cortex_rec.retrieval.sequence_encoder import Encoder
 from cortex_rec.retrieval.transitions import Transitions
 
@@ -62,13 +63,13 @@ class Sequence(ScoresItems):
         found[:, self.sold] = known
         return found
 
-    @once
-    def _scored(self, queries: Queries) -> list[Scored]:
+    def _dense(self, queries: Queries) -> Iterator[F64]:
         # One after the other, since the products of several histories round otherwise.
         pointer, item = queries.histories.pointer, queries.histories.item
-        with _blas.limit(limits=1):
-            alone = [self.scores(Ragged.of([item[pointer[i] : pointer[i + 1]]]))[0] for i in range(len(queries))]
-        return [Scored.of(scores.astype(np.float64)) for scores in alone]
+        for i in range(len(queries)):
+            with _blas.limit(limits=1):
+                found = self.scores(Ragged.of([item[pointer[i] : pointer[i + 1]]]))[0]
+            yield found.astype(np.float64)
 
     def widened(self, new: Newcomers) -> Self:
         return replace(self, n_items=self.n_items + np.int32(len(new)))

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, I32, Array, Ragged, load_arrays, save_arrays
+from cortex_rec.arrays import F32, I32, Array, Ragged, distinct, load_arrays, save_arrays
 from cortex_rec.config import Retrieval
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
@@ -89,14 +89,14 @@ class Union:
         """
         missing: dict[str, str] = {}
         found = self._ask(queries, 1, watch, missing)
-        keys = {name: lists.owner * queries.n_items + lists.item for name, lists in found.items()}
-        union = np.unique(np.concatenate([*keys.values(), np.zeros(0, np.int64)]))
-        lists = Ragged.from_owner(union // queries.n_items, (union % queries.n_items).astype(np.int32), len(queries))
+        every = Ragged.joined(list(found.values()))
+        by, query = np.divmod(every.owner, max(len(queries), 1))
+        keys = query * queries.n_items + every.item
+        union = distinct(keys)
+        lists = Ragged.from_owner(union // queries.n_items, union % queries.n_items, len(queries))
         ranks = np.full((len(union), len(self.retrievers)), np.nan, np.float32)
-        for column, name in enumerate(self.names):
-            if name in found:
-                place = np.arange(len(keys[name])) - found[name].pointer[found[name].owner] + 1
-                ranks[np.searchsorted(union, keys[name]), column] = place
+        column = np.array([self.names.index(name) for name in found], np.int64)[by]
+        ranks[np.searchsorted(union, keys), column] = every.place + 1
         if watch is not None:
             watch.found({name: len(lists.item) for name, lists in found.items()}, len(union))
         return Candidates(lists, self._score(queries, lists, watch, missing), ranks, missing)

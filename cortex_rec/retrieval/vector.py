@@ -39,7 +39,7 @@ class Vector:
         return index.search(self.index, self._taste(queries), n)
 
     def score(self, queries: Queries, lists: Ragged) -> F32:
-        return index.inner_products(self._taste(queries)[lists.owner], self.items[lists.item])
+        return index.products_of(self._taste(queries), self.items, lists)
 
     @once
     def _taste(self, queries: Queries) -> F32:
@@ -71,5 +71,5 @@ def taste(queries: Queries, vectors: F32, half_life_days: float) -> F32:
     total = np.zeros((len(queries), vectors.shape[1]), np.float32)
     for i in range(len(queries)):
         own = slice(queries.items_pointer[i], queries.items_pointer[i + 1])
-        total[i] = weight[own] @ vectors[queries.items.member[own]]
+        total[i] = weight[own] @ vectors.take(queries.items.member[own], axis=0)
     return index.directions(total)
