@@ -166,3 +166,11 @@ def slander(recommender: Recommender, users: I32) -> Recommender:
     false = {"graph": replace(graph, users=vectors), "neighbours": replace(neighbours, recent=lent)}
     union = replace(snapshot.union, retrievers={**snapshot.union.retrievers, **false})
     return replace(recommender, snapshot=replace(snapshot, union=union, people=People(people)))
+
+
+def test_of_a_window_whose_users_are_drawn_those_cut_short_are_some_of_them(recommender: Recommender, window: Window) -> None:
+    found = judge.shorten(recommender, window, seed=3, most=10)
+    assert found.users.max() < 10
+    assert len(evaluate(judge.judge(recommender, window, most=10, seed=3), Evaluation(bootstrap_samples=20), seed=3, shortened=found))
+    everyone, _ = splits.truth(recommender.data.histories, window)
+    assert len(everyone) > 10
