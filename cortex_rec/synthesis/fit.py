@@ -26,8 +26,6 @@ _PRIOR: Final = 20.0
 _KNOWN: Final = 20
 #: Steps after which the mixture of popularities does not change any more to speak of.
 _STEPS: Final = 300
-#: Lines of a household are spread more evenly over its baskets than by chance, and fewer baskets have one line: so many more are aimed at.
-_SINGLE: Final = 1.15
 #: Parts of the households, by their number of baskets, within which the size of baskets is told.
 _CLASSES: Final = 10
 _QUANTILES: Final = np.linspace(0.005, 0.995, 100)
@@ -182,7 +180,7 @@ def _evenness(trips: F64, size: F64, single: float) -> float:
             mean = size * (1 - (1 + mean / shape) ** -shape)
         empty = (1 + mean / shape) ** -shape
         found = np.average(mean / (1 + mean / shape) * empty / (1 - empty), weights=trips)
-        low, high = (low, shape) if found < _SINGLE * single else (shape, high)
+        low, high = (low, shape) if found < single else (shape, high)
     return shape
 
 

@@ -20,13 +20,13 @@ _STICKS: Final = 0.45
 _FEW: Final = 5
 #: How much more often a pair that begins within the year is of a rare item, since those from before are not.
 _RARELY: Final = 1.2
-#: Lines that a pair is taken to have within the year when it is decided how many pairs are made.
-_LINES_A_PAIR: Final = 1.6
+#: Lines that a pair of a household of `_BUSY` lines is taken to have within the year when it is decided how many pairs are made.
+_LINES_A_PAIR: Final = 1.7
 #: Exponent of the numbers of purchases of a pair: P(more than k) falls with k to the power of minus this.
 _TAIL: Final = 1.8
 #: What gaps and further purchases that were measured within one year have to be made larger by.
 _GAP: Final = 3.6
-_AGAIN: Final = 1.15
+_AGAIN: Final = 1.3
 #: Lines in the year of a household for which `again` holds as it is; who buys more buys more often again, by this power.
 _BUSY: Final = 1000
 _BUSY_AGAIN: Final = 0.5
@@ -191,12 +191,14 @@ def _purchases(
     item begins somewhere on it or before, and goes on in steps of its gap for as many purchases as it has.
     """
     groups = shape.groups
-    user = np.repeat(np.arange(len(plans)), rng.poisson(plans.trips * plans.size * share * (1 + _BEFORE) / _LINES_A_PAIR))
+    lines = plans.trips * plans.size
+    busy = (np.maximum(lines, 1) / _BUSY) ** _BUSY_AGAIN
+    pairs = lines * share * (1 + _BEFORE) / (1 + (_LINES_A_PAIR - 1) * busy)
+    user = np.repeat(np.arange(len(plans)), rng.poisson(pairs))
     birth = rng.uniform(-_BEFORE, 1, len(user))
     item = _items(catalogue, user, mixture, birth >= 0, part, rng)
     group = catalogue.group[item]
-    busy = np.maximum(plans.trips * plans.size, 1)[user] / _BUSY
-    times = 1 + catalogue.again[item] * _AGAIN * busy**_BUSY_AGAIN * (rng.random(len(item)) ** (-1 / _TAIL) - 1)
+    times = 1 + catalogue.again[item] * _AGAIN * busy[user] * (rng.random(len(item)) ** (-1 / _TAIL) - 1)
     count = np.minimum(times, _MOST).astype(np.int64)
     days = groups.gap[group] * _GAP * count**-_OFTEN * np.exp(_GAPS_OF_PAIRS * rng.standard_normal(len(item)))
     step = days / (plans.last - plans.first)[user]
