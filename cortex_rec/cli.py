@@ -62,6 +62,42 @@ def train(
     _show_report(store.open_release(settings.releases, made), as_json, decision)
 
 
+@app.command(epilog="Example:  cortex-rec refresh configs/my_shop.yaml --json")
+def refresh(
+    config: ConfigPath = DEFAULT_CONFIG,
+    workspace: Annotated[str | None, typer.Option(help="Where stages and logs go, instead of the YAML's.")] = None,
+    releases: Annotated[str | None, typer.Option(help="Where the releases are, instead of the YAML's.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take production up to the newest purchases without training the ranker: reads the new days only, in a small part of the time."""
+    from cortex_rec.config import load_config
+    from cortex_rec.releases import store
+    from cortex_rec.releases.promotion import Decision, decision_file
+    from flows.run import run_refresh
+
+    overrides = {key: value for key, value in {"workspace": workspace, "releases": releases}.items() if value is not None}
+    made = run_refresh(config, **overrides)
+    settings = load_config(config, **overrides)
+    decision = Decision.load(decision_file(Path(settings.workspace), made))
+    release = store.open_release(settings.releases, made, check=False)
+    if as_json:
+        print_json({"release": made, **release.run(), "promotion": decision.to_dict()})
+        return
+    from cortex_rec.terminal import promotion_table
+
+    run, console = release.run(), Console(soft_wrap=True, highlight=False)
+    forward = run["forward"]
+    console.print(
+        f"{run['refreshed_from']} on the days since, {forward['users']:,} users: NDCG@10 {forward['ndcg@10']:.4f} "
+        f"(most popular items: {forward['popularity ndcg@10']:.4f}).",
+        markup=False,
+    )
+    console.print(f"Release {made}")
+    if decision.guards:
+        console.print(promotion_table(decision.guards))
+    console.print(decision.told(), markup=False)
+
+
 @app.command(epilog="Examples:  cortex-rec evaluate --json    cortex-rec evaluate --rules configs/rules/complete_journey.yaml")
 def evaluate(
     config: ConfigPath = DEFAULT_CONFIG,
@@ -127,6 +163,8 @@ def score(
     users: Annotated[Path | None, typer.Option(help="CSV or Parquet with a column user_id, or .txt; everybody when absent.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Give each item's reasons, too.")] = False,
     processes: Annotated[int, typer.Option(min=1, help="How many cores; each process holds the release.")] = 2,
+    engine: Annotated[str, typer.Option(help="local, or dask: on the workers of a cluster.")] = "local",
+    scheduler: Annotated[str | None, typer.Option(help="The cluster's tcp://host:port; workers of this machine when absent.")] = None,
     release: ReleaseId = PRODUCTION,
     releases: ReleasesPlace = DEFAULT_RELEASES,
     as_json: AsJson = False,
@@ -135,7 +173,8 @@ def score(
     from flows.run import run_score_batch
 
     named = None if users is None else str(users)
-    told = run_score_batch(releases=releases, release=release, output=output, n=n, users=named, explain=explain, processes=processes)
+    where: dict[str, Any] = {"processes": processes, "engine": engine, "scheduler": scheduler}
+    told = run_score_batch(releases=releases, release=release, output=output, n=n, users=named, explain=explain, **where)
     if as_json:
         print_json(told)
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from cortex_rec.errors import ConfigError
 
@@ -96,6 +96,8 @@ class Windows(Section):
     end: datetime | None = None
     #: how many windows before the test window the ranker learns from
     training: int = Field(default=6, ge=1)
+    #: of a window with more buyers than these, so many are drawn by chance, to learn from and to judge by
+    users: int = Field(default=5_000, ge=1)
 
     @field_validator("end")
     @classmethod
@@ -167,6 +169,8 @@ class Neighbours(Section):
     n: int = Field(default=100, ge=1)
     #: households that lend their latest purchases
     k: int = Field(default=300, ge=1)
+    #: of a shop where more people bought lately, so many of them, drawn by chance, can be neighbours
+    users: int = Field(default=5_000, ge=1)
     taste_half_life_days: float = Field(default=180, gt=0)
     recent_half_life_days: float = Field(default=7, gt=0)
     #: a purchase whose decayed weight is below this is forgotten: three weeks and a bit at a half-life of 7 days
@@ -520,7 +524,37 @@ class Enrichment(Section):
     seconds: float | None = Field(default=None, gt=0)
 
 
-class Config(Section):
+class Execution(Section):
+    """Where the heavy stages run."""
+
+    #: `local`: in this process. `dask`: on the workers of a Dask cluster, which must see the same folders as this machine
+    engine: Literal["local", "dask"] = "local"
+    #: of a running cluster, such as tcp://host:8786; without one, workers of this machine are started for the run
+    scheduler: str | None = Field(default=None, pattern=r"^(tcp|tls)://[^/:]+:\d+$")
+
+    @field_validator("scheduler")
+    @classmethod
+    def _used(cls, scheduler: str | None, values: ValidationInfo) -> str | None:
+        if scheduler is not None and values.data.get("engine") == "local":
+            raise ValueError("is given, but the engine is `local`; write `engine: dask` too, or leave the scheduler out")
+        return scheduler
+
+    @classmethod
+    def of(cls, engine: str, scheduler: str | None) -> "Execution":
+        """As named by hand.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such engine, or the scheduler is no address or not used.
+        """
+        try:
+            return cls.model_validate({"engine": engine, "scheduler": scheduler})
+        except ValidationError as error:
+            raise ConfigError(_explain(error)) from error
+
+
+class Config(Execution):
     """One whole run.
 
     Examples

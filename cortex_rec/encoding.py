@@ -1,5 +1,6 @@
 """A `Dataset` with dense rows in place of external ids: what everything after the gates works on."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from cortex_rec.errors import DataError, EmptyTrainingSetError
 from cortex_rec.histories import Histories, from_interactions
 from cortex_rec.ids import IdMap
 from cortex_rec.people import People
+from cortex_rec.splits import day_of
 
 
 @dataclass(frozen=True)
@@ -115,16 +117,66 @@ def encode(dataset: Dataset) -> Encoded:
         raise EmptyTrainingSetError(
             "interactions: no row is left after the gates. Check the source and its quarantine file.", table="interactions"
         )
-    users = IdMap.of(interactions[columns.USER])
-    items = IdMap.of(interactions[columns.ITEM], dataset.items[columns.ITEM])
-    stores = IdMap.of(interactions[columns.STORE]) if columns.STORE in interactions.columns else IdMap(pl.Series([], dtype=pl.String))
+    users, items, stores = _id_maps(dataset)
+    return _encoded(dataset, users, items, stores, from_interactions(interactions, users, items, stores))
+
+
+def followed_by(known: Encoded, as_of: int, later: Dataset, *, without: Collection[str] = ()) -> Encoded:
+    """What was known at a moment, and what was bought since: the same as `encode` of all, from the new purchases alone.
+
+    Parameters
+    ----------
+    known
+        Earlier data; its purchases at or after `as_of`, seconds since 1970, are left out.
+    later
+        Purchases at or after `as_of`, and the other tables whole, as they are now. A basket with lines on both sides is two baskets.
+    without
+        External ids of users whose purchases are left out.
+
+    Raises
+    ------
+    DataError
+        If one of the later purchases was before `as_of`.
+    EmptyTrainingSetError
+        If there is no later purchase.
+    """
+    interactions = later.interactions
+    if interactions.is_empty():
+        raise EmptyTrainingSetError(
+            f"interactions: there is no purchase since {day_of(as_of)}, up to which all is known. Check that the newest files have come.",
+            table="interactions",
+        )
+    early = (interactions[columns.TIMESTAMP].dt.epoch("s") < as_of).arg_true().to_list()
+    if early:
+        raise DataError(
+            f"interactions: row {early[0]} was before {day_of(as_of)}, up to which all is known.", table="interactions", rows=early
+        )
+    users, items, stores = _id_maps(later, known)
+    if without:
+        users = IdMap(users.ids.filter(~users.ids.is_in(list(without))))
+    then = known.histories.before(as_of).mapped(known.users.rows(users.ids), items.rows(known.items.ids), stores.rows(known.stores.ids))
+    return _encoded(later, users, items, stores, then.followed_by(from_interactions(interactions, users, items, stores)))
+
+
+def _id_maps(dataset: Dataset, known: Encoded | None = None) -> tuple[IdMap, IdMap, IdMap]:
+    """Users, items and stores of the dataset and of what was known before, in ascending order."""
+    interactions, none = dataset.interactions, pl.Series([], dtype=pl.String)
+    users, items, stores = (none, none, none) if known is None else (known.users.ids, known.items.ids, known.stores.ids)
+    return (
+        IdMap.of(users, interactions[columns.USER]),
+        IdMap.of(items, interactions[columns.ITEM], dataset.items[columns.ITEM]),
+        IdMap.of(stores, interactions[columns.STORE] if columns.STORE in interactions.columns else none),
+    )
+
+
+def _encoded(dataset: Dataset, users: IdMap, items: IdMap, stores: IdMap, histories: Histories) -> Encoded:
     listed = items.ids.to_frame(columns.ITEM).join(dataset.items, on=columns.ITEM, how="left", maintain_order="left")
     catalogue = Catalogue.of(listed)
     return Encoded(
         users,
         items,
         stores,
-        from_interactions(interactions, users, items, stores),
+        histories,
         catalogue,
         Promotions.of(dataset.promotions, items, stores),
         Coupons.of(dataset.campaigns, dataset.coupons, users, items, catalogue.codes[columns.SUBCATEGORY]),

@@ -16,6 +16,7 @@ CortexRecError
 ├── ProgramMissing         a program that is needed is not installed
 ├── ProgramFailed          another program ended with a fault (`.said`)
 ├── RegistryError          an image cannot be pushed
+├── ClusterUnavailable     the Dask cluster does not answer, lacks what the run needs, or loses worker after worker
 ├── UnknownUser
 └── UnknownItem
 """
@@ -125,6 +126,10 @@ class ProgramFailed(CortexRecError):
 
 class RegistryError(CortexRecError):
     """An image cannot be pushed: no credentials, a registry that does not answer, or a tag that has another image already."""
+
+
+class ClusterUnavailable(CortexRecError):
+    """The Dask cluster does not answer, its workers lack what the run needs, or one after another of them dies; finished work is kept."""
 
 
 class UnknownUser(CortexRecError):

@@ -5,15 +5,20 @@ import fcntl
 import hashlib
 import os
 import shutil
+import socket
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from cortex_rec.errors import ArtifactError
 
 DRAFT_PREFIX = ".draft-"
+#: Seconds after which a draft of another machine is taken for abandoned: no stage takes so long.
+_OLD: Final = 86_400
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -147,7 +152,7 @@ def readable(folder: Path, what: str, *further: type[Exception]) -> Iterator[Non
 def _locked_folder(parent: Path) -> tuple[Path, int]:
     """A new folder and an open lock on it, which the kernel drops when this process dies."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=DRAFT_PREFIX, dir=parent))
+        folder = Path(tempfile.mkdtemp(prefix=draft_prefix(), dir=parent))
         try:
             lock = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:
@@ -163,8 +168,10 @@ def _locked_folder(parent: Path) -> tuple[Path, int]:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove drafts that no living process holds."""
+    """Remove drafts that no living process of this machine holds, and old ones of others: a shared file system may not tell their locks."""
     for folder in parent.glob(f"{DRAFT_PREFIX}*"):
+        if not folder.name.startswith(draft_prefix()) and not _is_old(folder):
+            continue
         try:
             lock = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:
@@ -176,6 +183,18 @@ def _remove_abandoned(parent: Path) -> None:
             continue
         finally:
             os.close(lock)
+
+
+def draft_prefix() -> str:
+    """How the names of this machine's drafts begin."""
+    return f"{DRAFT_PREFIX}{socket.gethostname()}-"
+
+
+def _is_old(folder: Path) -> bool:
+    try:
+        return time.time() - folder.stat().st_mtime > _OLD
+    except FileNotFoundError:
+        return False
 
 
 def _sync(path: Path) -> None:

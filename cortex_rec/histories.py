@@ -86,6 +86,20 @@ class Histories:
         joined = [np.insert(getattr(self, field.name), at, getattr(numbered, field.name)) for field in fields(self)[1:]]
         return Histories(self.pointer + later.pointer, *joined)
 
+    def mapped(self, users: I32, items: I32, stores: I32) -> "Histories":
+        """The same purchases by the rows of other id maps, whose ids are in the same order as far as these know them.
+
+        Parameters
+        ----------
+        users
+            (n,) int32, for each user of the other map the row here, -1 for one without a purchase here.
+        items, stores
+            Rows of the other maps by those here, all of which are known there.
+        """
+        taken = self.take(users)
+        store = np.append(stores, NO_ROW).astype(np.int32)[taken.store]
+        return replace(taken, item=items[taken.item], store=store)
+
     def _keep(self, mask: Array) -> "Histories":
         counts = np.bincount(self.owner[mask], minlength=self.n_users)
         return self._at(np.flatnonzero(mask), pointers(counts))

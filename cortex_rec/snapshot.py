@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, load_arrays, save_arrays
+from cortex_rec.arrays import F32, I32, load_arrays, save_arrays
 from cortex_rec.catalogue import Promotions
 from cortex_rec.config import Config
 from cortex_rec.coupons import Coupons
@@ -63,6 +63,13 @@ class Snapshot:
             coupons=self.coupons.widened(new.n_before, len(new)),
             union=self.union.widened(new),
         )
+
+    def restarted(self, users: I32, items: I32, content: F32) -> Self:
+        """What `fit` can start from where the id maps are others: see `Graph.restarted`."""
+        graph = self.union.retrievers["graph"]
+        assert isinstance(graph, Graph)
+        retrievers = {**self.union.retrievers, "graph": graph.restarted(users, items, content)}
+        return replace(self, union=replace(self.union, retrievers=retrievers))
 
     def save(self, folder: Path) -> None:
         """Write into an existing folder."""

@@ -63,20 +63,35 @@ def windows(config: Windows, histories: Histories) -> tuple[list[Window], Window
     return training, test
 
 
-def truth(histories: Histories, window: Window) -> tuple[I32, Ragged]:
+def truth(histories: Histories, window: Window, *, most: int | None = None, seed: int = 0) -> tuple[I32, Ragged]:
     """Who is judged in a window, and what they bought in it.
+
+    Parameters
+    ----------
+    most
+        How many users at the most, drawn by chance; all of them when absent.
+    seed
+        Decides the draw.
 
     Returns
     -------
     users
-        (n,) int32: those with a purchase in the window and one before it.
+        (n,) int32, ascending: those with a purchase in the window and one before it.
     bought
         For each of them the distinct items of the window, ascending.
     """
     inside = histories.between(window.start, window.end)
-    seen = np.diff(histories.before(window.start).pointer) > 0
-    users = np.flatnonzero(seen & (np.diff(inside.pointer) > 0)).astype(np.int32)
+    buyers = np.flatnonzero(np.diff(inside.pointer)).astype(np.int32)
+    # A user's first purchase is the first of the user's events.
+    users = drawn(buyers[histories.time[histories.pointer[buyers]] < window.start], most, seed=[seed, window.start])
     return users, distinct(inside.take(users))
+
+
+def drawn(users: I32, most: int | None, *, seed: int | list[int]) -> I32:
+    """The users, or `most` of them by chance where there are more, in the same order."""
+    if most is None or len(users) <= most:
+        return users
+    return users[np.sort(np.random.default_rng(seed).permutation(len(users))[:most])]
 
 
 def distinct(histories: Histories) -> Ragged:

@@ -75,12 +75,12 @@ def run_stage(
     ArtifactError
         If the folder cannot be written; nothing half-written is left.
     """
+    found = find_stage(workspace, name, inputs, config_part, module)
+    if found is not None:
+        return found
     key = stage_key(name, inputs, config_part, module)
     parent = workspace / "stages" / name
     target = parent / key
-    found = _load(target, name, key)
-    if found is not None:
-        return found
     shutil.rmtree(target, ignore_errors=True)  # damaged: `_load` would have taken it otherwise
     with folders.draft(parent) as folder:
         _reset_peak_rss()
@@ -102,6 +102,12 @@ def run_stage(
         (folder / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
         folders.settle(folder, target)
     return StageOutput(name, key, target, record["digest"], False, seconds, record["peak_rss_mb"])
+
+
+def find_stage(workspace: Path, name: str, inputs: Mapping[str, str], config_part: Mapping[str, Any], module: str) -> StageOutput | None:
+    """A stage's output where it is there and whole; the parameters are those of `run_stage`."""
+    key = stage_key(name, inputs, config_part, module)
+    return _load(workspace / "stages" / name / key, name, key)
 
 
 def stage_key(name: str, inputs: Mapping[str, str], config_part: Mapping[str, Any], module: str) -> str:

@@ -1,14 +1,19 @@
 """Prefect as this project runs it: offline, silent, and at home in the workspace. To be set before `prefect` is imported."""
 
+import importlib.util
 import os
 import signal
+import socket
 from pathlib import Path
 from typing import Final
 
-from cortex_rec.errors import ArtifactError
+from cortex_rec.config import Execution
+from cortex_rec.errors import ArtifactError, ClusterUnavailable, ProgramMissing
 
 #: Marks this run's server and every other process that it starts.
 OWNER: Final = "CORTEX_REC_RUN_PID"
+#: Seconds that a scheduler, its first worker, and a worker's look at what it needs may take.
+PATIENCE: Final = 10.0
 
 
 def prepare(workspace: Path) -> None:
@@ -37,6 +42,7 @@ def prepare(workspace: Path) -> None:
         "PREFECT_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_CLI_PROMPT": "false",
+        "DASK_LOGGING__DISTRIBUTED": "critical",
         "TQDM_DISABLE": "1",
         # Threads that wait for each other sleep: spinning, they take the cores from whatever else runs, and from the one they wait for.
         "OMP_WAIT_POLICY": "passive",
@@ -59,3 +65,35 @@ def end_orphans(workspace: Path) -> list[int]:
             os.kill(int(folder.name), signal.SIGTERM)
             ended.append(int(folder.name))
     return ended
+
+
+def check_engine(execution: Execution) -> None:
+    """See whether an engine can be had, before anything runs.
+
+    Raises
+    ------
+    ProgramMissing
+        If prefect-dask is not installed.
+    ClusterUnavailable
+        If the scheduler does not answer.
+    """
+    if execution.engine == "local":
+        return
+    missing = [name for name in ("prefect_dask", "distributed") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ProgramMissing("engine dask: prefect-dask is not installed. Run `pip install 'cortex-rec[dask]'`, or write `engine: local`.")
+    if execution.scheduler is not None:
+        host, port = execution.scheduler.partition("://")[2].rsplit(":", 1)
+        try:
+            socket.create_connection((host, int(port)), PATIENCE).close()
+        except OSError as error:
+            raise ClusterUnavailable(no_scheduler(execution.scheduler, error)) from error
+
+
+def no_scheduler(address: str, error: object) -> str:
+    """What to say of a scheduler that does not answer."""
+    port = address.rpartition(":")[2]
+    return (
+        f"scheduler {address}: cannot be reached ({error}). Start it with `dask scheduler --port {port}` and workers with "
+        f"`dask worker {address} --nthreads 1`, correct `scheduler`, or leave it out for workers of this machine."
+    )

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from cortex_rec.config import load_config
+from cortex_rec.config import Execution, load_config
 from cortex_rec.evaluation.variants import read as read_variants
-from flows.environment import end_orphans, prepare
+from flows.environment import check_engine, end_orphans, prepare
 
 
 def run_train(config_path: str, **overrides: Any) -> str:
@@ -20,6 +20,14 @@ def run_train(config_path: str, **overrides: Any) -> str:
     from flows.train import train
 
     return train(config_path, overrides)
+
+
+def run_refresh(config_path: str, **overrides: Any) -> str:
+    """Take production up to the newest purchases and return the new release's id; see `flows.refresh.refresh`. Raises like `run_train`."""
+    _prepare(config_path, overrides)
+    from flows.refresh import refresh
+
+    return refresh(config_path, overrides)
 
 
 def run_evaluate(config_path: str, **overrides: Any) -> Path:
@@ -59,6 +67,7 @@ def run_package(workspace: str = ".cortex", **parameters: Any) -> dict[str, str 
 
 def run_score_batch(workspace: str = ".cortex", **parameters: Any) -> dict[str, Any]:
     """Make lists for many users; see `flows.score_batch.score_batch`. Raises like it."""
+    check_engine(Execution.of(parameters.get("engine", "local"), parameters.get("scheduler")))
     _at_home_in(workspace)
     from flows.score_batch import score_batch
 
@@ -68,6 +77,7 @@ def run_score_batch(workspace: str = ".cortex", **parameters: Any) -> dict[str, 
 
 def _prepare(config_path: str, overrides: dict[str, Any]) -> None:
     config = load_config(config_path, **overrides)  # a wrong key is told at once, not after the server's start
+    check_engine(config)
     _at_home_in(config.workspace)
 
 

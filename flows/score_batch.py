@@ -1,12 +1,16 @@
 """From a release to the lists of many users, as Parquet."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
+from cortex_rec.config import Execution
+from cortex_rec.releases import places
 from cortex_rec.releases.channels import PRODUCTION
 from flows.alarm import tell_failure
+from flows.engine import engine_of
 from tasks.score import open_verified, score, take_users
 
 
@@ -19,6 +23,8 @@ def score_batch(
     users: str | None = None,
     explain: bool = False,
     processes: int = 2,
+    engine: Literal["local", "dask"] = "local",
+    scheduler: str | None = None,
     workspace: str = ".cortex",
 ) -> dict[str, Any]:
     """Make the list of every user, part by part; a stopped run goes on where it was.
@@ -37,6 +43,9 @@ def score_batch(
         Whether each item comes with its reasons, which takes about half as long again.
     processes
         Each holds the release in memory and uses one core.
+    engine, scheduler
+        `dask` has the parts written by the workers of the cluster at `scheduler`, which must see the releases and the output at the same
+        paths; without a scheduler by `processes` workers of this machine.
     workspace
         Where the run's own server keeps its files.
 
@@ -48,6 +57,8 @@ def score_batch(
     del workspace
     found = open_verified(releases, release)
     chosen = take_users(releases, found, users)
-    told = score(found, releases, chosen, output, n=n, explain=explain, processes=processes)
+    read = [found.path, *filter(Path.exists, [places.state_of(releases)])]
+    with engine_of(Execution.of(engine, scheduler), "tasks.score", workers=processes, shared=Path(output), read=read) as where:
+        told = score(found, releases, chosen, output, n=n, explain=explain, processes=processes, pool=where.pool)
     create_table_artifact(key="lists", table=[told], description=f"Lists of release {found.id}")
     return told

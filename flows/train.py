@@ -10,6 +10,7 @@ from cortex_rec.evaluation.variants import read as read_variants
 from cortex_rec.stages import StageOutput
 from flows.alarm import tell, tell_failure
 from flows.artifacts import failed_gate_shown, show_promotion, show_release, show_stages
+from flows.engine import LOCAL, Engine, Pending, training_engine
 from flows.promotion import emit_promoted
 from tasks.check import check_tables
 from tasks.embed import embed_items
@@ -17,7 +18,6 @@ from tasks.encode import encode
 from tasks.evaluate import evaluate
 from tasks.fusion import fuse
 from tasks.ingest import ingest
-from tasks.lists import build_lists
 from tasks.promote import promote
 from tasks.ranker import fit_ranker
 from tasks.reference import keep_reference
@@ -100,8 +100,9 @@ def evaluate_rules(rules_path: str, config_path: str = "configs/complete_journey
     """Train, and judge what the filters and rules of a file cost in the test window. Returns the folder with `rules.json`."""
     config, variants = load_config(config_path, **(overrides or {})), read_variants(Path(rules_path))
     with failed_gate_shown():
-        seen = look_back(config)
-        ranker = fit_ranker(config, seen.lists)
+        with training_engine(config) as (config, engine):
+            seen = look_back(config, engine)
+            (ranker,) = engine.results([engine.run(fit_ranker, config, seen.lists)])
         costs = weigh_rules(config, seen.encoded, seen.fits[-1], ranker, seen.plan.test, variants)
     show_stages([*seen.stages, ranker, costs])
     return costs.path
@@ -110,13 +111,14 @@ def evaluate_rules(rules_path: str, config_path: str = "configs/complete_journey
 @failed_gate_shown()
 def learn(config: Config) -> Learned:
     """Gate the tables, learn from window after window, and judge the test window."""
-    seen = look_back(config)
-    ranker = fit_ranker(config, seen.lists)
+    with training_engine(config) as (config, engine):
+        seen = look_back(config, engine)
+        (ranker,) = engine.results([engine.run(fit_ranker, config, seen.lists)])
     report = evaluate(config, seen.encoded, seen.content, seen.fits[-1], ranker, seen.plan.test)
     return Learned(seen.encoded, seen.content, seen.fusion, seen.fits, ranker, report, seen.plan, [*seen.stages, ranker, report])
 
 
-def look_back(config: Config) -> Seen:
+def look_back(config: Config, engine: Engine = LOCAL) -> Seen:
     """Gate the tables, and see each training window as it would have been served: candidates, features, and what was bought."""
     dataset = ingest(config)
     tables = check_tables(config, dataset)
@@ -126,10 +128,12 @@ def look_back(config: Config) -> Seen:
     plan = read_plan(windows)
     fusion = fuse(config, encoded, content, plan.training[0][0])
 
-    fits: list[StageOutput] = []
-    lists: list[StageOutput] = []
-    for window in plan.training:
-        fits.append(fit_retrievers(config, encoded, fusion, window[0], fits[-1] if fits else None))
-        lists.append(build_lists(config, encoded, fits[-1], window))
-    fits.append(fit_retrievers(config, encoded, fusion, plan.test[0], fits[-1]))
+    pending: list[Pending] = []
+    fit = None
+    for window, users in zip(plan.training, plan.users, strict=True):
+        fit = engine.run(fit_retrievers, config, encoded, fusion, window[0], fit)
+        pending += [fit, engine.lists(users, config, encoded, fit, window)]
+    pending.append(engine.run(fit_retrievers, config, encoded, fusion, plan.test[0], fit))
+    made = engine.results(pending)
+    fits, lists = made[::2], made[1::2]
     return Seen(encoded, content, fusion, fits, lists, plan, [dataset, tables, encoded, content, windows, fusion, *fits, *lists])

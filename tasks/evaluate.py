@@ -39,7 +39,7 @@ def evaluate(
 
         data = Encoded.load(encoded.path)
         recommender = Recommender(data, Snapshot.load(snapshot.path), Calibrated.load(ranker.path), config.exploration.share)
-        judged = judge(recommender, period)
+        judged = judge(recommender, period, most=config.windows.users, seed=config.seed)
         fewest = min(judged.n_items, FEWEST_CANDIDATES)
         gates = check_candidates(judged.ranked, judged.n_items, at_least=fewest, quarantine=quarantine(config)).rules
         influence, shortened = explain(recommender, period, seed=config.seed), shorten(recommender, period, seed=config.seed)
@@ -56,6 +56,6 @@ def evaluate(
         (folder / CATALOGUE).write_text(page, encoding="utf-8")
 
     part = {"name": config.name, "evaluation": config.evaluation.model_dump(mode="json"), "seed": config.seed, "window": window}
-    part |= {"training": config.windows.training, "exploration": config.exploration.model_dump(mode="json")}
+    part |= {"training": config.windows.training, "users": config.windows.users, "exploration": config.exploration.model_dump(mode="json")}
     inputs = {"encoded": encoded, "content": content, "snapshot": snapshot, "ranker": ranker}
     return run(config, "evaluate", inputs, part, __name__, write, label=period.label, suites=["candidates", "metrics"])

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from cortex_rec.errors import GateFailed
@@ -24,6 +25,8 @@ for _name in ("great_expectations", "great_expectations.data_context.types.base"
 
 SUITES: Final = Path(__file__).parent.parent / "expectations"
 _FIRST: Final = 5
+#: Rows that Great Expectations is given at once: it makes a pandas table of them, which takes some ten times the memory.
+BLOCK: Final = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,10 @@ class GateResult:
     rules
         One entry a rule: `table`, `rule`, `column`, `rows` checked, `bad` rows, the `first` of them, `passed`. Holds no
         time and no path, so equal tables give equal entries.
-    validation
-        Great Expectations' own result, without the lists of failing rows.
     """
 
     passed: pl.DataFrame
     rules: list[dict[str, Any]]
-    validation: dict[str, Any]
 
 
 def check_table(
@@ -73,7 +73,7 @@ def check_table(
         Values for the suite's `{"$PARAMETER": name}`.
     data_docs
         Folder to build Great Expectations' Data Docs in, below it one folder a suite; their style sheets come from the
-        web, so offline they are plain.
+        web, so offline they are plain. Of a table of more rows than `BLOCK` they show the first so many.
 
     Raises
     ------
@@ -82,8 +82,7 @@ def check_table(
     """
     expectations = _applicable(suite, frame)
     used = sorted({column for expectation in expectations for column in _columns(expectation)})
-    validation = _validate(frame.select(used), suite, expectations, parameters or {}, data_docs)
-    found = [_unexpected(suite, result) for result in validation["results"]]
+    found = _found(frame.select(used), suite, expectations, parameters or {}, data_docs)
     rules = [_rule(suite, frame.height, expectation, *pair) for expectation, pair in zip(expectations, found, strict=True)]
     bad = _bad_rows(frame, expectations, [rows for _, rows in found])
     _write(quarantine / f"{suite}.csv", bad)
@@ -92,7 +91,7 @@ def check_table(
     if broken_tables or len(rows) > allowance * frame.height:
         raise _failure(suite, frame.height, allowance, rows, rules, quarantine / f"{suite}.csv")
     passed = frame if rows.is_empty() else frame.with_row_index("row").filter(~pl.col("row").is_in(rows.implode())).drop("row")
-    return GateResult(passed, [{k: v for k, v in rule.items() if k != "fix"} for rule in rules], _without_rows(validation))
+    return GateResult(passed, [{k: v for k, v in rule.items() if k != "fix"} for rule in rules])
 
 
 def _applicable(suite: str, frame: pl.DataFrame) -> list[dict[str, Any]]:
@@ -110,6 +109,26 @@ def _applicable(suite: str, frame: pl.DataFrame) -> list[dict[str, Any]]:
 
 def _columns(expectation: Mapping[str, Any]) -> list[str]:
     return [expectation["kwargs"]["column"]] if "column" in expectation["kwargs"] else []
+
+
+def _found(
+    frame: pl.DataFrame, suite: str, expectations: list[dict[str, Any]], parameters: Mapping[str, Any], data_docs: Path | None
+) -> list[tuple[bool, list[int]]]:
+    """Whether each rule holds, and the rows that break it: rules of rows in a block of them after the other, rules of tables at once."""
+    if frame.height <= BLOCK:
+        return [_unexpected(suite, result) for result in _validate(frame, suite, expectations, parameters, data_docs)["results"]]
+    of_table = [expectation["meta"].get("level") == "table" for expectation in expectations]
+    tables, rows = ([one for one, table in zip(expectations, of_table, strict=True) if table is wanted] for wanted in (True, False))
+    named = sorted({column for expectation in tables for column in _columns(expectation)})
+    whole = frame.select(named) if named else pl.DataFrame({"rows": np.zeros(frame.height, np.int8)})
+    of_tables = [_unexpected(suite, result) for result in _validate(whole, suite, tables, parameters, None)["results"]] if tables else []
+    of_rows: list[tuple[bool, list[int]]] = [(True, []) for _ in rows]
+    for at in range(0, frame.height, BLOCK):
+        results = _validate(frame.slice(at, BLOCK), suite, rows, parameters, data_docs if at == 0 else None)["results"]
+        for i, (holds, bad) in enumerate(_unexpected(suite, result) for result in results):
+            of_rows[i] = (of_rows[i][0] and holds, of_rows[i][1] + [at + row for row in bad])
+    taken = {True: iter(of_tables), False: iter(of_rows)}
+    return [next(taken[table]) for table in of_table]
 
 
 def _validate(
@@ -207,9 +226,3 @@ def _failure(suite: str, height: int, allowance: float, rows: pl.Series, rules: 
         f"{table}\nWays out:\n{fixes}{where} For tables, `quality.max_bad_rows` sets how many rows may be set aside."
     )
     return GateFailed(message, table=suite, rows=rows.head(_FIRST).to_list(), rules=rules)
-
-
-def _without_rows(validation: dict[str, Any]) -> dict[str, Any]:
-    lists = ("unexpected_index_list", "unexpected_list", "partial_unexpected_index_list", "unexpected_index_query")
-    results = [{**one, "result": {k: v for k, v in one["result"].items() if k not in lists}} for one in validation["results"]]
-    return {**validation, "results": results}

@@ -12,6 +12,8 @@ from tasks import progress
 from tasks.stage import MINUTE, Report, run, stage_task
 
 if TYPE_CHECKING:  # polars is imported where a stage runs, not where it is found unchanged
+    from datetime import datetime
+
     import polars as pl
 
     from cortex_rec.dataset import Dataset
@@ -35,25 +37,32 @@ def _tell(items: "pl.DataFrame") -> None:
 
 
 @stage_task(name="ingest", timeout_seconds=60 * MINUTE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=passing_trouble)
-def ingest(config: Config) -> StageOutput:
-    """Read the source into one dataset: with what was bought since, by the live events, and without who asked to be forgotten."""
+def ingest(config: Config, since: "datetime | None" = None) -> StageOutput:
+    """Read the source into one dataset: with what was bought since, by the live events, and without who asked to be forgotten.
+
+    With `since`, of the purchases only those of this moment or later.
+    """
     from cortex_rec.releases import forgotten, places
     from cortex_rec.sources.fingerprint import fingerprint
 
     gone = forgotten.read(places.state_of(config.releases))
-    live = None if config.events is None else _live(config.events)
+    live = None if config.events is None else _live(config.events, since)
 
     def write(folder: Path, report: Report) -> None:
         from cortex_rec.events import learning
         from cortex_rec.sources import read
 
-        dataset = learning.without(read(config.source, config.windows), gone)
+        dataset = learning.without(read(config.source, config.windows, since=since), gone)
         _tell(dataset.items)
         if config.events is not None and live is not None:
             dataset = _joined(dataset, live, config.events, folder)
         dataset.save(folder)
 
-    part = {"source": config.source.model_dump(mode="json"), "windows": config.windows.model_dump(mode="json")}
+    part: dict[str, Any] = {
+        "source": config.source.model_dump(mode="json"),
+        "windows": config.windows.model_dump(mode="json", exclude={"users"}),
+    }
+    part |= {} if since is None else {"since": since.isoformat()}
     files = fingerprint(config.source)
     if gone:
         files["forgotten"] = hashlib.sha256("\n".join(sorted(gone)).encode()).hexdigest()
@@ -62,13 +71,14 @@ def ingest(config: Config) -> StageOutput:
     return run(config, "ingest", {}, part, __name__, write, files=files)
 
 
-def _live(section: Events) -> "pl.DataFrame":
+def _live(section: Events, since: "datetime | None") -> "pl.DataFrame":
     """All live purchases of this moment: read once, so that the stage's key and what it learns from are of the same."""
     from cortex_rec import events
     from cortex_rec.events.learning import purchases
 
     with closing(events.open(section.store)) as store:
-        return purchases(store)
+        bought = purchases(store)
+    return bought if since is None else bought.filter(bought[columns.TIMESTAMP] >= since)
 
 
 def _joined(dataset: "Dataset", live: "pl.DataFrame", section: Events, folder: Path) -> "Dataset":

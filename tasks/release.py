@@ -4,7 +4,7 @@ import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -26,8 +26,10 @@ LIBRARIES: Final = ("dgl", "faiss-cpu", "lightgbm", "numpy", "polars", "safetens
 
 
 @stage_task(name="release", timeout_seconds=30 * MINUTE)
-def release(config: Config, parts: dict[str, StageOutput], as_of: int, stages: list[StageOutput]) -> Release:
-    """Gather what the service needs, with the report, in one folder, the new `candidate`."""
+def release(
+    config: Config, parts: dict[str, StageOutput], as_of: int, stages: list[StageOutput], told: Mapping[str, Any] | None = None
+) -> Release:
+    """Gather what the service needs, with the report, in one folder, the new `candidate`; `told` goes into its `run.json`."""
 
     def write(folder: Path) -> None:
         from cortex_rec.encoding import Encoded
@@ -49,14 +51,14 @@ def release(config: Config, parts: dict[str, StageOutput], as_of: int, stages: l
     root = config.releases
     known = set(store.release_ids(root))
     with progress.line("release") as line:
-        made = store.publish(root, write, _contents(config, parts, as_of), _run(stages))
+        made = store.publish(root, write, _contents(config, parts, as_of), _run(stages) | dict(told or {}))
         line.cached = made.id in known
     return ended(made, cached=line.cached, message=str(made.path))
 
 
 def recorded_config(config: Config) -> dict[str, Any]:
-    """The configuration without the places on this machine and the gate after the release, which must not tell two equal releases apart."""
-    recorded = config.model_dump(mode="json", exclude={"workspace", "releases", "events", "promotion"})
+    """The configuration without what must not tell two equal releases apart: places on this machine, the engine, the gate after it."""
+    recorded = config.model_dump(mode="json", exclude={"workspace", "releases", "events", "promotion", "engine", "scheduler"})
     for table in recorded["source"].values():
         if isinstance(table, dict) and "path" in table:
             table["path"] = Path(table["path"]).name

@@ -32,10 +32,10 @@ def weigh_rules(
 
         parts = Encoded.load(encoded.path), Snapshot.load(snapshot.path), Calibrated.load(ranker.path)
         recommender = Recommender(*parts, config.exploration.share)
-        costs = weigh(recommender, period, variants, config.evaluation, seed=config.seed, report=report)
+        costs = weigh(recommender, period, variants, config.evaluation, seed=config.seed, report=report, most=config.windows.users)
         (folder / COSTS).write_text(json.dumps(costs, indent=1) + "\n", encoding="utf-8")
 
     asked = [{"name": one.name, "filters": asdict(one.filters), "rules": asdict(one.rules)} for one in variants]
     part = {"variants": asked, "evaluation": config.evaluation.model_dump(mode="json"), "seed": config.seed, "window": window}
-    part |= {"exploration": config.exploration.model_dump(mode="json")}
+    part |= {"users": config.windows.users, "exploration": config.exploration.model_dump(mode="json")}
     return run(config, "rules", {"encoded": encoded, "snapshot": snapshot, "ranker": ranker}, part, __name__, write, label=period.label)

@@ -1,11 +1,11 @@
-"""Lists of many users: one library call a part, in several processes."""
+"""Lists of many users: one library call a part, in several processes or on a cluster."""
 
 import json
 import multiprocessing
 import resource
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from cortex_rec import batch, folders
+from cortex_rec.batch import Order
 from cortex_rec.errors import ConfigError, ProgramFailed
 from cortex_rec.ids import IdMap
 from cortex_rec.releases import places, store
@@ -39,9 +40,27 @@ def take_users(releases: str, release: Release, file: str | None) -> list[str]:
     return batch.everybody(IdMap.load(release.path / "encoded" / "users.parquet"), places.state_of(releases))
 
 
+def processes_of_this_machine(n: int) -> Executor:
+    """A fresh process each: a forked one would inherit the server's threads' locks."""
+    return ProcessPoolExecutor(n, multiprocessing.get_context("spawn"))
+
+
 @task(name="score", cache_policy=NO_CACHE, persist_result=False, timeout_seconds=_HOURS * 60 * MINUTE)
-def score(release: Release, releases: str, users: Sequence[str], output: str, *, n: int, explain: bool, processes: int) -> dict[str, Any]:
-    """Write the parts that are not there yet, then `done.json`; give what that says."""
+def score(
+    release: Release,
+    releases: str,
+    users: Sequence[str],
+    output: str,
+    *,
+    n: int,
+    explain: bool,
+    processes: int,
+    pool: Callable[[int], Executor] = processes_of_this_machine,
+) -> dict[str, Any]:
+    """Write the parts that are not there yet, then `done.json`; give what that says.
+
+    `pool` makes what runs the parts, so many of them at once, with a result for each.
+    """
     if processes < 1:
         raise ConfigError(f"processes: {processes} cannot work. Give at least 1.")
     order = batch.Order.of(release, users, n=n, explain=explain)
@@ -49,18 +68,20 @@ def score(release: Release, releases: str, users: Sequence[str], output: str, *,
     order.begin(folder)
     parts = {number: part for number, part in enumerate(order.parts()) if not batch.part_file(folder, number).exists()}
     there = order.users - sum(part.stop - part.start for part in parts.values())
-    start, done = time.perf_counter(), 0
+    start, done, most = time.perf_counter(), 0, 0
     with progress.line("score", f"{n} items each,") as line:
         line.cached = not parts and (folder / batch.DONE).exists()
-        given = release.path, places.state_of(releases), places.cache_folder()
-        # A fresh process each: a forked one would inherit the server's threads' locks.
-        with ProcessPoolExecutor(max(1, min(processes, len(parts))), multiprocessing.get_context("spawn")) as pool:
+        given = release.path.resolve(), places.state_of(releases).resolve()
+        # Where there is nothing to do, no cluster is started.
+        with (pool if parts else processes_of_this_machine)(max(1, min(processes, len(parts)))) as workers:
             running = [
-                pool.submit(batch.write_part, *given, users[part], order, batch.part_file(folder, number)) for number, part in parts.items()
+                workers.submit(_part, *given, users[part], order, batch.part_file(folder, number).resolve())
+                for number, part in parts.items()
             ]
             try:
                 for finished in as_completed(running):
-                    done += finished.result()
+                    written, memory = finished.result()
+                    done, most = done + written, max(most, memory)
                     line.report(there + done, order.users)
             except BrokenProcessPool as error:
                 raise ProgramFailed(
@@ -68,17 +89,19 @@ def score(release: Release, releases: str, users: Sequence[str], output: str, *,
                     "holds the release. Run again, with fewer `processes`: what is finished is kept."
                 ) from error
             finally:
-                pool.shutdown(cancel_futures=True)
+                for each in running:
+                    each.cancel()
         if line.cached:
             return dict(json.loads((folder / batch.DONE).read_text(encoding="utf-8")))
     seconds = time.perf_counter() - start
     told = {"folder": str(folder), "users": order.users, "n": n, "computed": done, "seconds": round(seconds, 1)}
-    told |= {"users_per_second": round(done / seconds, 1), "peak_rss_mb": _most_memory()}
+    told |= {"users_per_second": round(done / seconds, 1), "peak_rss_mb": most}
     with folders.replace_file(folder / batch.DONE) as fresh:
         fresh.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return told
 
 
-def _most_memory() -> int:
-    """MiB that the largest of the processes took."""
-    return round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+def _part(release: Path, beside: Path, users: Sequence[str], order: Order, file: Path) -> tuple[int, int]:
+    """Write a part where this runs; give how many users it has, and the MiB that this process took at the most."""
+    written = batch.write_part(release, beside, places.cache_folder(), users, order, file)
+    return written, round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from contextvars import ContextVar
+from functools import update_wrapper
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar, cast
+from typing import Any, Final, Generic, ParamSpec, TypeVar, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -14,33 +15,54 @@ from prefect.states import Completed
 from cortex_rec.code_version import ROOT
 from cortex_rec.config import Config
 from cortex_rec.folders import FileRecord
-from cortex_rec.stages import StageOutput, run_stage
+from cortex_rec.stages import StageOutput, find_stage, run_stage
 from tasks import progress
 
 MINUTE: Final = 60
 GATES: Final = "gates.json"
 Report = Callable[[int, int], None]
 
+#: True while it is asked what is there: `run` then runs nothing.
+_LOOKING: Final = ContextVar("looking", default=False)
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def stage_task(*, name: str, **options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
+class _NotThere(Exception):
+    """Ends the body of a stage that would have to run."""
+
+
+class Stage(Generic[P, R]):
     """A Prefect task that ends in the state which its body gives by `ended`; calling it gives the body's value.
 
     Stages are cached by content in the workspace, so Prefect's own cache, a second truth, is off.
     """
 
-    def decorate(body: Callable[P, R]) -> Callable[P, R]:
-        made: Any = task(name=name, cache_policy=NO_CACHE, persist_result=False, **options)(body)
+    def __init__(self, body: Callable[P, R], name: str, **options: Any) -> None:
+        self.body = body
+        #: what a task runner is given to run it elsewhere
+        self.task: Any = task(name=name, cache_policy=NO_CACHE, persist_result=False, **options)(body)
+        update_wrapper(self, body)
 
-        @wraps(body)
-        def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            return cast(R, made(*args, return_state=True, **kwargs).result())
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return cast(R, self.task(*args, return_state=True, **kwargs).result())
 
-        return call
+    def is_there(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Whether calling it would only find what was made before."""
+        token = _LOOKING.set(True)
+        try:
+            self.body(*args, **kwargs)
+        except _NotThere:
+            return False
+        finally:
+            _LOOKING.reset(token)
+        return True
 
-    return decorate
+
+def stage_task(*, name: str, **options: Any) -> Callable[[Callable[P, R]], Stage[P, R]]:
+    """Make a `Stage` of its body; the options are those of a Prefect task."""
+    return lambda body: Stage(body, name, **options)
 
 
 def ended(value: R, *, cached: bool, message: str) -> R:
@@ -96,7 +118,13 @@ def run(
     """
     digests = {key: output.digest for key, output in inputs.items()} | dict(files or {})
     digests |= {f"suite {suite}": FileRecord.of(ROOT / "expectations" / f"{suite}.json").sha256 for suite in suites}
+    workspace = Path(config.workspace)
+    if _LOOKING.get():
+        there = find_stage(workspace, name, digests, config_part, module)
+        if there is None:
+            raise _NotThere
+        return there
     with progress.line(name, label) as line:
-        output = run_stage(Path(config.workspace), name, digests, config_part, module, lambda folder: write(folder, line.report))
+        output = run_stage(workspace, name, digests, config_part, module, lambda folder: write(folder, line.report))
         line.cached = output.cached
     return ended(output, cached=output.cached, message=str(output.path))

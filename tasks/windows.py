@@ -17,6 +17,8 @@ class Plan(NamedTuple):
 
     training: list[tuple[int, int]]
     test: tuple[int, int]
+    #: how many users of each training window are learned from
+    users: list[int]
     #: everything is known: the moment from which the release recommends
     end: int
 
@@ -29,8 +31,10 @@ def lay_out_windows(config: Config, encoded: StageOutput) -> StageOutput:
         from cortex_rec import splits
         from cortex_rec.encoding import Encoded
 
-        training, test = splits.windows(config.windows, Encoded.load(encoded.path).histories)
-        plan = {"training": [asdict(window) for window in training], "test": asdict(test)}
+        histories = Encoded.load(encoded.path).histories
+        training, test = splits.windows(config.windows, histories)
+        users = [len(splits.truth(histories, window, most=config.windows.users)[0]) for window in training]
+        plan = {"training": [asdict(window) for window in training], "test": asdict(test), "users": users}
         (folder / WINDOWS).write_text(json.dumps(plan, indent=1), encoding="utf-8")
 
     return run(config, "windows", {"encoded": encoded}, config.windows.model_dump(mode="json"), __name__, write)
@@ -40,4 +44,4 @@ def read_plan(windows: StageOutput) -> Plan:
     """Read what `lay_out_windows` wrote."""
     plan = json.loads((windows.path / WINDOWS).read_text(encoding="utf-8"))
     test = (plan["test"]["start"], plan["test"]["end"])
-    return Plan([(window["start"], window["end"]) for window in plan["training"]], test, test[1])
+    return Plan([(window["start"], window["end"]) for window in plan["training"]], test, plan["users"], test[1])

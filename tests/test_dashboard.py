@@ -17,6 +17,7 @@ def test_every_deployment_is_there_the_nightly_one_scheduled_and_ctrl_c_ends_eve
             "nightly": "flows/train.py:train",
             "on-promotion": "flows/package.py:package",
             "all-users": "flows/score_batch.py:score_batch",
+            "between-trainings": "flows/refresh.py:refresh",
             "hourly": "flows/drift.py:drift",
         }
         assert deployed["nightly"]["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"

@@ -58,6 +58,19 @@ def quarantined(folder: Path, suite: str) -> list[tuple[str, ...]]:
         return [tuple(row.values()) for row in csv.DictReader(file)]
 
 
+@pytest.mark.parametrize("bad", [{}, {"price": (3, -1.0), "quantity": (0, 0.0)}, {"discount": (2, 3.0), "user_id": (2, None)}])
+def test_a_table_in_blocks_passes_and_fails_as_the_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: dict[str, Any]) -> None:
+    frame = orders(**bad).with_columns(is_first_line=True, item_is_listed=pl.Series([True, True, True, not bad]))
+    told = {"allowance": 1.0, "parameters": {"now": NOW}}
+    whole = check_table(frame, "interactions", quarantine=tmp_path / "whole", **told)
+    monkeypatch.setattr("tasks.gates.BLOCK", 3)
+    blocks = check_table(frame, "interactions", quarantine=tmp_path / "blocks", data_docs=tmp_path / "docs", **told)
+    assert blocks.rules == whole.rules
+    assert blocks.passed.equals(whole.passed)
+    assert not bad or (tmp_path / "blocks" / "interactions.csv").read_bytes() == (tmp_path / "whole" / "interactions.csv").read_bytes()
+    assert (tmp_path / "docs" / "interactions" / "index.html").is_file()
+
+
 def test_good_tables_pass_whole_and_leave_no_quarantine(tmp_path: Path) -> None:
     data = dataset(orders())
     clean, rules = check_dataset(data, now=NOW, allowance=0, quarantine=tmp_path)

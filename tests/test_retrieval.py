@@ -23,6 +23,7 @@ from cortex_rec.features import statistics
 from cortex_rec.queries import Queries, ask
 from cortex_rec.retrieval import arrivals, graph, index, popular
 from cortex_rec.retrieval.index import Index, search
+from cortex_rec.retrieval.neighbours import Neighbours
 from cortex_rec.retrieval.protocol import Evidence, Retriever, best
 from cortex_rec.retrieval.repeats import Repeats
 from cortex_rec.retrieval.union import REGISTRY
@@ -324,6 +325,25 @@ def test_households_without_a_common_item_are_no_neighbours() -> None:
     known = evidence(bought("u0", "a", 18), bought("u1", "c", 19))
     found = REGISTRY["neighbours"].fit(known, CONFIG.neighbours).retrieve(asked(known), 4)
     assert len(found.item) == 0
+
+
+def test_of_many_who_bought_lately_so_many_are_drawn_as_neighbours_and_the_others_lend_nothing() -> None:
+    known = small_evidence()
+    everybody, few = (REGISTRY["neighbours"].fit(known, CONFIG.neighbours.model_copy(update={"users": n})) for n in (60, 7))
+    assert isinstance(everybody, Neighbours)
+    assert isinstance(few, Neighbours)
+    assert len(np.unique(everybody.holder)) > 7
+    lending = np.unique(few.holder)
+    assert len(lending) == 7
+    assert np.flatnonzero(np.diff(few.recent_pointer)).tolist() == lending.tolist()
+    for user in lending:
+        mine, theirs = (each.recent_item[each.recent_pointer[user] : each.recent_pointer[user + 1]] for each in (few, everybody))
+        assert mine.tolist() == theirs.tolist()
+    kept = np.isin(everybody.holder, lending)
+    assert few.holder.tolist() == everybody.holder[kept].tolist()
+    assert few.taste.tolist() == everybody.taste[kept].tolist()
+    owner = np.repeat(np.arange(known.n_items), np.diff(everybody.taste_pointer))[kept]
+    assert np.diff(few.taste_pointer).tolist() == np.bincount(owner, minlength=known.n_items).tolist()
 
 
 def test_the_graph_places_what_nobody_bought_where_items_that_say_the_same_are() -> None:

@@ -1,10 +1,12 @@
 """A stage's output is content-addressed, whole or absent, and survives kills, full disks and damage."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -130,6 +132,16 @@ def test_a_killed_stage_is_never_seen_and_its_leftovers_go_at_the_next_run(tmp_p
     write = Writer()
     assert not run(tmp_path, write).cached
     assert write.calls == 1
+    assert drafts(tmp_path) == []
+
+
+def test_a_draft_of_another_machine_whose_lock_cannot_be_seen_here_is_left_alone_for_a_day(tmp_path: Path) -> None:
+    theirs = tmp_path / "stages" / "count" / ".draft-elsewhere-x1y2"
+    theirs.mkdir(parents=True)
+    run(tmp_path, Writer())
+    assert drafts(tmp_path) == [theirs]
+    os.utime(theirs, (time.time() - 90_000,) * 2)
+    run(tmp_path, Writer(), inputs={"table": "bb"})
     assert drafts(tmp_path) == []
 
 

@@ -210,6 +210,24 @@ def test_a_windows_lists_label_what_was_bought_in_it_among_what_would_have_been_
     assert build(fitted, data, window, RUN).matrix.values.tobytes() == lists.matrix.values.tobytes()
 
 
+def test_a_windows_lists_built_in_parts_and_joined_are_those_built_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(training, "BLOCK", 20)
+    monkeypatch.setattr(training, "PART", 40)
+    data = encode(small_shop())
+    window = Window(AS_OF - 7 * DAY, AS_OF)
+    fitted = snapshot.fit(data, places(len(data.items), seed=7), RUN, as_of=window.start)
+    n = len(truth(data.histories, window)[0])
+    assert 40 < n <= 60
+    assert training.parts(n) == [slice(0, 2), slice(2, 4)]
+    assert training.parts(40) == [slice(0, 2)]
+    parts = [build(fitted, data, window, RUN, blocks) for blocks in reversed(training.parts(n))][::-1]
+    assert [len(part.matrix.lists) for part in parts] == [40, n - 40]
+    for name, lists in (("whole", build(fitted, data, window, RUN)), ("joined", training.joined(parts))):
+        (tmp_path / name).mkdir()
+        lists.save(tmp_path / name)
+    assert (tmp_path / "whole" / "lists.safetensors").read_bytes() == (tmp_path / "joined" / "lists.safetensors").read_bytes()
+
+
 def with_columns(lists: TrainingLists, names: tuple[str, ...], values: np.ndarray) -> TrainingLists:
     """The same lists with other features."""
     return replace(lists, matrix=replace(lists.matrix, names=names, values=np.ascontiguousarray(values, np.float32)))

@@ -26,17 +26,19 @@ EXPLAINED: Final = 200
 SHORTENED: Final = 150
 
 
-def judge(recommender: Recommender, window: Window) -> Judged:
-    """Rank for everybody who bought in the window, on what was known before it.
+def judge(recommender: Recommender, window: Window, *, most: int | None = None, seed: int = 0) -> Judged:
+    """Rank for those who bought in the window, on what was known before it.
 
     Parameters
     ----------
     recommender
         Its snapshot is fitted as of `window.start`.
+    most, seed
+        How many of them at the most, and what decides the draw; everybody when absent.
     """
     data, start = recommender.data, window.start
     n_items = len(data.items)
-    users, bought = truth(data.histories, window)
+    users, bought = truth(data.histories, window, most=most, seed=seed)
     before = data.histories.before(start)
     history = before.take(users)
     parts = answers(recommender, users, start)
@@ -78,9 +80,8 @@ def answers(recommender: Recommender, users: I32, as_of: int) -> list[Ranked]:
         Seconds since 1970; the snapshot should be of that moment.
     """
     data = recommender.data
-    before = data.histories.before(as_of)
     blocks = (users[at : at + BLOCK] for at in range(0, len(users), BLOCK))
-    return [recommender.rank(ask(before, block, as_of, len(data.items))) for block in blocks]
+    return [recommender.rank(ask(data.histories, block, as_of, len(data.items))) for block in blocks]
 
 
 def explain(recommender: Recommender, window: Window, *, seed: int, users: int = EXPLAINED, shown: int = MAIN_K) -> Influence | None:

@@ -86,9 +86,16 @@ class Panel:
 
 
 def weigh(
-    recommender: Recommender, window: Window, variants: Sequence[Variant], config: Evaluation, *, seed: int, report: Report
+    recommender: Recommender,
+    window: Window,
+    variants: Sequence[Variant],
+    config: Evaluation,
+    *,
+    seed: int,
+    report: Report,
+    most: int | None = None,
 ) -> dict[str, Any]:
-    """Answer everybody who bought in the window as the service would on its eve: plainly, and under each variant.
+    """Answer those who bought in the window as the service would on its eve: plainly, and under each variant.
 
     Parameters
     ----------
@@ -98,6 +105,8 @@ def weigh(
         The bootstrap's samples, and what decides its draws.
     report
         Follows how far it is.
+    most
+        How many users at the most, drawn by chance; everybody when absent.
 
     Returns
     -------
@@ -112,7 +121,7 @@ def weigh(
     """
     for variant in variants:
         _refuse_unknown(recommender, variant)
-    panel = _panel(recommender, window, variants)
+    panel = _panel(recommender, window, variants, truth(recommender.data.histories, window, most=most, seed=seed))
     rounds = 1 + len(variants)
 
     def answer(filters: Filters, rules: Rules, turn: int) -> Answers:
@@ -152,9 +161,8 @@ def _refuse_unknown(recommender: Recommender, variant: Variant) -> None:
         raise ConfigError(f"{variant.place}: {error}") from error
 
 
-def _panel(recommender: Recommender, window: Window, variants: Sequence[Variant]) -> Panel:
-    data, statistics = recommender.data, recommender.snapshot.statistics
-    users, bought = truth(data.histories, window)
+def _panel(recommender: Recommender, window: Window, variants: Sequence[Variant], judged: tuple[I32, Ragged]) -> Panel:
+    data, statistics, (users, bought) = recommender.data, recommender.snapshot.statistics, judged
     before = data.histories.before(window.start)
     history = before.take(users)
     counted = dict.fromkeys([columns.BRAND, *(group for variant in variants for group in variant.rules.caps)])

@@ -46,7 +46,7 @@ def join(dataset: Dataset, live: pl.DataFrame) -> tuple[Dataset, int]:
         How many were left out because the source has no such item.
     """
     bought = dataset.interactions
-    later = live.filter(pl.col(columns.TIMESTAMP) > bought[columns.TIMESTAMP].max())
+    later = live if bought.is_empty() else live.filter(pl.col(columns.TIMESTAMP) > bought[columns.TIMESTAMP].max())
     listed = later.filter(pl.col(columns.ITEM).is_in(dataset.items[columns.ITEM].implode()))
     taken = listed.select([name for name in bought.columns if name in listed.columns])
     return replace(dataset, interactions=pl.concat([bought, taken], how="diagonal")), later.height - listed.height

@@ -19,6 +19,8 @@ from cortex_rec.splits import Window, truth
 
 #: Users whose candidates are held in memory at once.
 BLOCK = 250
+#: Users of a part, where the parts of a window are built apart from each other: a multiple of `BLOCK`.
+PART: Final = 500
 #: Lists kept apart below which figures on them jump: windows before the last are drawn on, too.
 FEWEST: Final = 250
 #: Share of all rows of which a feature is known at least; `expectations/features.json` calls less a fault.
@@ -62,25 +64,41 @@ class TrainingLists:
         return cls(matrix, arrays["bought"], arrays["weight"])
 
 
-def build(snapshot: Snapshot, encoded: Encoded, window: Window, config: Config) -> TrainingLists:
-    """Ask the retrievers as of the window's start for everybody who bought in it, and label what they found.
+def build(snapshot: Snapshot, encoded: Encoded, window: Window, config: Config, blocks: slice = slice(None)) -> TrainingLists:
+    """Ask the retrievers as of the window's start for those who bought in it (`windows.users` at most), and label what they found.
 
     Parameters
     ----------
     snapshot
         Fitted as of `window.start`.
+    blocks
+        Which of the window's blocks of `BLOCK` users; each has its own draw of negatives, so that `joined` parts are the same as the whole.
     """
-    users, bought = truth(encoded.histories, window)
-    generator = np.random.default_rng([config.seed, window.start])
+    users, bought = truth(encoded.histories, window, most=config.windows.users, seed=config.seed)
     parts: list[TrainingLists] = []
-    for start in range(0, len(users), BLOCK):
+    for start in range(0, len(users), BLOCK)[blocks]:
+        generator = np.random.default_rng([config.seed, window.start, start])
         queries = ask(encoded.histories, users[start : start + BLOCK], window.start, len(encoded.items))
         candidates = snapshot.union.retrieve(queries)
         lists = candidates.lists
         label = np.isin((lists.owner + start) * len(encoded.items) + lists.item, bought.owner * len(encoded.items) + bought.item)
         matrix = assemble(queries, candidates, snapshot, encoded.catalogue)
         parts.append(sampled(matrix, label, config.ranking.negatives, generator))
-    return _joined(parts)
+    return joined(parts)
+
+
+def joined(parts: Sequence[TrainingLists]) -> TrainingLists:
+    """Lists of one window's users, one part after another."""
+    matrices = [part.matrix for part in parts]
+    lists = Ragged.joined([matrix.lists for matrix in matrices])
+    recent = Recent(*(np.concatenate([getattr(matrix.recent, name) for matrix in matrices]) for name in ("item", "days", "baskets")))
+    matrix = Matrix(lists, matrices[0].names, np.concatenate([each.values for each in matrices]), recent, matrices[0].vectors)
+    return TrainingLists(matrix, np.concatenate([part.bought for part in parts]), np.concatenate([part.weight for part in parts]))
+
+
+def parts(n_users: int) -> list[slice]:
+    """Blocks of a window with so many users, cut into parts of `PART` users, for `build`."""
+    return [slice(at, at + PART // BLOCK) for at in range(0, -(-n_users // BLOCK), PART // BLOCK)]
 
 
 def sampled(matrix: Matrix, bought: Bool, negatives: int, generator: np.random.Generator) -> TrainingLists:
@@ -174,12 +192,3 @@ def _of_users(lists: TrainingLists, chosen: Bool) -> TrainingLists:
 def _varies(values: F32) -> bool:
     known = values[~np.isnan(values)]
     return len(known) > 0 and len(known) >= LEAST_KNOWN * len(values) and (len(known) < len(values) or bool(np.any(known != known[0])))
-
-
-def _joined(parts: Sequence[TrainingLists]) -> TrainingLists:
-    """Blocks of users of one window, one after another."""
-    matrices = [part.matrix for part in parts]
-    lists = Ragged.joined([matrix.lists for matrix in matrices])
-    recent = Recent(*(np.concatenate([getattr(matrix.recent, name) for matrix in matrices]) for name in ("item", "days", "baskets")))
-    matrix = Matrix(lists, matrices[0].names, np.concatenate([each.values for each in matrices]), recent, matrices[0].vectors)
-    return TrainingLists(matrix, np.concatenate([part.bought for part in parts]), np.concatenate([part.weight for part in parts]))

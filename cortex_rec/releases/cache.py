@@ -80,7 +80,7 @@ def prune(home: Path, fresh: str) -> None:
     for path in found[KEPT - len(held) :]:
         _LOG.info("%s was not used lately and is removed; it can be fetched again", path)
         # Gone at once: what a process that is killed now leaves, the next draft removes.
-        gone = path.rename(home / f"{folders.DRAFT_PREFIX}{path.name}")
+        gone = path.rename(home / f"{folders.draft_prefix()}{path.name}")
         shutil.rmtree(gone, ignore_errors=True)
 
 

@@ -15,7 +15,7 @@ from cortex_rec.ids import IdMap
 from cortex_rec.recommender import Recommender
 from cortex_rec.releases.promotion import Performance
 from cortex_rec.requests import Request
-from cortex_rec.splits import Window, distinct
+from cortex_rec.splits import Window, distinct, drawn
 
 #: Users whose answers are timed, and how often each: what else a machine does falls on one of them, seldom on both.
 TIMED: Final = 100
@@ -50,7 +50,7 @@ class Questions:
         return len(self.users)
 
 
-def questions(champion: Recommender, tonight: Encoded, window: Window) -> Questions:
+def questions(champion: Recommender, tonight: Encoded, window: Window, *, most: int | None = None, seed: int = 0) -> Questions:
     """What to ask. Whether a user is asked for is decided by the window and the champion's memory, not by what tonight's data kept.
 
     Parameters
@@ -59,12 +59,14 @@ def questions(champion: Recommender, tonight: Encoded, window: Window) -> Questi
         As it would have answered when the window began.
     tonight
         The newest data: its window is the truth.
+    most, seed
+        How many users at the most, and what decides the draw; everybody when absent.
     """
     inside = tonight.histories.between(window.start, window.end)
     rows = np.flatnonzero(np.diff(inside.pointer) > 0).astype(np.int32)
     ids = np.array(tonight.users.external(rows), object)
     known = champion.data.histories.before(champion.snapshot.as_of).take(champion.data.users.rows(list(ids)))
-    asked = np.flatnonzero(np.diff(known.pointer) > 0).astype(np.int32)
+    asked = drawn(np.flatnonzero(np.diff(known.pointer) > 0).astype(np.int32), most, seed=[seed, window.start])
     own = champion.data.items.ids
     items = tonight.items.extended(own.filter(tonight.items.rows(own) == NO_ROW))
     then = _in_rows(distinct(known.take(asked)), items.rows(own))
@@ -82,13 +84,31 @@ def performance(recommender: Recommender, asked: Questions, milliseconds: F64, s
     milliseconds, size
         See `Performance`.
     """
-    parts = answers(recommender, recommender.data.users.rows(asked.users), recommender.snapshot.as_of)
-    lists = Ragged.joined([part.lists for part in parts]) if parts else Ragged.of([])
-    ranked = _in_rows(lists, asked.items.rows(recommender.data.items.ids))
+    ranked = _in_rows(_lists(recommender, asked.users), asked.items.rows(recommender.data.items.ids))
     new = slices.by_novelty(ranked, asked.bought, asked.bought_before)["new_items"]
     ndcg, of_new = (metrics.per_user(*part, (MAIN_K,))[MAIN] for part in ((ranked, asked.bought), new))
     light = np.where(slices.activity(asked.purchases) == slices.ACTIVITY.index("light_users"), ndcg, np.nan)
     return Performance(ndcg, of_new, light, metrics.top(ranked, MAIN_K), len(asked.items), milliseconds, size)
+
+
+def unjudged(recommender: Recommender, users: Sequence[str], n_items: int, milliseconds: F64, size: int) -> Performance:
+    """What one recommends at its own moment, where no purchase can tell yet how good that is.
+
+    Parameters
+    ----------
+    users
+        External ids of those who are asked for.
+    n_items, milliseconds, size
+        See `Performance`.
+    """
+    unknown = np.full(len(users), np.nan)
+    return Performance(unknown, unknown, unknown, metrics.top(_lists(recommender, users), MAIN_K), n_items, milliseconds, size)
+
+
+def _lists(recommender: Recommender, users: Sequence[str]) -> Ragged:
+    """All candidates of each user at the recommender's moment, best first, in its own rows."""
+    parts = answers(recommender, recommender.data.users.rows(users), recommender.snapshot.as_of)
+    return Ragged.joined([part.lists for part in parts]) if parts else Ragged.of([])
 
 
 def milliseconds(recommenders: Sequence[Recommender], users: Sequence[str], *, clock: Callable[[], float]) -> list[F64]:

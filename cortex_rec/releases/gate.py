@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from cortex_rec.config import Config
 from cortex_rec.errors import ArtifactError, PromotionConflict
 from cortex_rec.recommender import Recommender
@@ -17,10 +19,12 @@ from cortex_rec.releases import channels, contest, promotion, store
 from cortex_rec.releases.channels import PRODUCTION, Pointer
 from cortex_rec.releases.promotion import Decision
 from cortex_rec.releases.store import Release
-from cortex_rec.splits import Window
+from cortex_rec.splits import Window, drawn
 
 #: Who moved the channel, in its log.
 BY: Final = "promotion gate"
+#: Users whom a refreshed release and the one before it are asked for.
+ASKED: Final = 500
 
 
 @dataclass(frozen=True)
@@ -118,12 +122,35 @@ def decide(root: Path | str, production: str, challenger: Challenger, config: Co
         champion = champions.as_of_window(former, released, challenger.judged.data, challenger.window.start)
     except ArtifactError as error:
         return Decision(new.id, production, False, f"production cannot be judged: {error}")
-    asked = contest.questions(champion, challenger.judged.data, challenger.window)
+    judged = challenger.judged
+    asked = contest.questions(champion, judged.data, challenger.window, most=config.windows.users, seed=config.seed)
     took = contest.milliseconds([released, Recommender.load(new.path)], asked.users, clock=clock)
     first = contest.performance(champion, asked, took[0], _bytes(former))
-    second = contest.performance(challenger.judged, asked, took[1], _bytes(new))
+    second = contest.performance(judged, asked, took[1], _bytes(new))
     drawn = {"samples": config.evaluation.bootstrap_samples, "seed": config.seed}
     return promotion.decide(new.id, production, promotion.judge(first, second, at_release, config.promotion, **drawn))
+
+
+def decide_refreshed(former: Release, refreshed: Release, config: Config, *, clock: Callable[[], float]) -> Decision:
+    """Judge a release that has the ranker of another one and newer purchases, by what both show the same users; nothing is moved.
+
+    Raises
+    ------
+    ArtifactError
+        If one of the two cannot be read.
+    """
+    both = [Recommender.load(each.path) for each in (former, refreshed)]
+    data = both[0].data
+    buyers = np.flatnonzero(np.diff(data.histories.pointer)).astype(np.int32)
+    users = data.users.external(drawn(buyers, ASKED, seed=config.seed))
+    took = contest.milliseconds(both, users, clock=clock)
+    n_items = max(len(each.data.items) for each in both)
+    first, second = (
+        contest.unjudged(recommender, users, n_items, milliseconds, _bytes(release))
+        for recommender, milliseconds, release in zip(both, took, (former, refreshed), strict=True)
+    )
+    bootstrap = {"samples": config.evaluation.bootstrap_samples, "seed": config.seed}
+    return promotion.decide(refreshed.id, former.id, promotion.judge_refreshed(first, second, config.promotion, **bootstrap))
 
 
 def _bytes(release: Release) -> int:

@@ -6,6 +6,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -209,33 +210,43 @@ def judge(
     samples, seed
         Of the bootstrap over users, and over questions.
     """
-
-    def mean(name: str, first: F64, second: F64, least: float | None, most: float | None = None) -> Guard:
-        both = ~(np.isnan(first) | np.isnan(second))
-        if not both.any():
-            return Guard(name, None, None, None, 0, None, None, least, most)
-        means = first[both].mean(), second[both].mean()
-        lift = significance.lift(second, first, samples=samples, seed=seed)
-        change, low, high = (_rounded(value) for value in lift)
-        return Guard(name, _rounded(means[0]), _rounded(means[1]), change, int(both.sum()), low, high, least, most)
-
-    def count(name: str, first: float, second: float, least: float | None, most: float | None = None) -> Guard:
-        change = _rounded(second / first - 1) if first else None
-        return Guard(name, _rounded(first), _rounded(second), change, None, None, None, least, most)
-
     band = (-margins.window, margins.window)
     now = float(champion.ndcg.mean()) if len(champion.ndcg) else 0.0
-    covered, covers = (beyond_accuracy.coverage(each.shown, each.n_items) for each in (champion, challenger))
+    mean = partial(_mean, samples=samples, seed=seed)
     return (
         mean(MAIN, champion.ndcg, challenger.ndcg, -margins.ndcg),
         mean("new items", champion.new_items, challenger.new_items, -margins.new_items),
         mean("light users", champion.light_users, challenger.light_users, -margins.light_users),
-        count("coverage", covered, covers, -margins.coverage),
-        mean("latency, ms", champion.milliseconds, challenger.milliseconds, None, margins.latency),
-        count("size, MiB", champion.bytes / 2**20, challenger.bytes / 2**20, None, margins.size),
-        count(f"window's {MAIN}", at_release[0], now, *band),
-        count("window's users", at_release[1], len(champion.ndcg), *band),
+        *judge_refreshed(champion, challenger, margins, samples=samples, seed=seed),
+        _count(f"window's {MAIN}", at_release[0], now, *band),
+        _count("window's users", at_release[1], len(champion.ndcg), *band),
     )
+
+
+def judge_refreshed(champion: Performance, challenger: Performance, margins: Promotion, *, samples: int, seed: int) -> tuple[Guard, ...]:
+    """The guards that need no purchase after both releases' moments: what they show, how quickly, and how large they are."""
+    covered, covers = (beyond_accuracy.coverage(each.shown, each.n_items) for each in (champion, challenger))
+    latency = _mean("latency, ms", champion.milliseconds, challenger.milliseconds, None, margins.latency, samples=samples, seed=seed)
+    return (
+        _count("coverage", covered, covers, -margins.coverage),
+        latency,
+        _count("size, MiB", champion.bytes / 2**20, challenger.bytes / 2**20, None, margins.size),
+    )
+
+
+def _mean(name: str, first: F64, second: F64, least: float | None, most: float | None = None, *, samples: int, seed: int) -> Guard:
+    both = ~(np.isnan(first) | np.isnan(second))
+    if not both.any():
+        return Guard(name, None, None, None, 0, None, None, least, most)
+    means = first[both].mean(), second[both].mean()
+    lift = significance.lift(second, first, samples=samples, seed=seed)
+    change, low, high = (_rounded(value) for value in lift)
+    return Guard(name, _rounded(means[0]), _rounded(means[1]), change, int(both.sum()), low, high, least, most)
+
+
+def _count(name: str, first: float, second: float, least: float | None, most: float | None = None) -> Guard:
+    change = _rounded(second / first - 1) if first else None
+    return Guard(name, _rounded(first), _rounded(second), change, None, None, None, least, most)
 
 
 def _rounded(value: float) -> float | None:

@@ -14,6 +14,8 @@ from cortex_rec.queries import Queries, once
 from cortex_rec.retrieval.protocol import Evidence, Scored, ScoresItems, best
 
 HALF_LIFE_DAYS = 30.0
+#: Items whose pairs with all others are in memory at once.
+BLOCK = 10_000
 
 
 @dataclass(frozen=True)
@@ -76,15 +78,19 @@ def fit(evidence: Evidence, config: CopurchaseConfig, *, start: object = None) -
     size = np.asarray(holds.sum(axis=0)).ravel()
     # An item seen in a handful of baskets has neighbours by accident; shrinking keeps them from looking certain.
     scale = 1 / np.sqrt(size + 5)
-    near = sp.csr_matrix(holds.T @ holds)
-    near.setdiag(0)
-    near.eliminate_zeros()
-    near = sp.csr_matrix(sp.diags(scale) @ near @ sp.diags(scale))
+    held_by = sp.csr_matrix(holds.T)
     neighbours = np.full((n, config.neighbours), -1, np.int32)
     weights = np.zeros((n, config.neighbours), np.float32)
-    for row in np.flatnonzero(np.diff(near.indptr)):
-        cells = slice(near.indptr[row], near.indptr[row + 1])
-        kept = best(near.data[cells], config.neighbours)
-        neighbours[row, : len(kept)] = near.indices[cells][kept]
-        weights[row, : len(kept)] = near.data[cells][kept]
+    for start in range(0, n, BLOCK):
+        near = sp.csr_matrix(held_by[start : start + BLOCK] @ holds)
+        near.data *= np.repeat(scale[start : start + BLOCK], np.diff(near.indptr))
+        near.data *= scale[near.indices]
+        near.sort_indices()
+        for row in np.flatnonzero(np.diff(near.indptr)):
+            cells = slice(near.indptr[row], near.indptr[row + 1])
+            items, cosines = near.indices[cells], near.data[cells]
+            cosines[items == start + row] = 0
+            kept = best(cosines, config.neighbours, items)
+            neighbours[start + row, : len(kept)] = kept
+            weights[start + row, : len(kept)] = cosines[np.searchsorted(items, kept)]
     return Copurchase(neighbours, weights)

@@ -9,7 +9,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, Array, Ragged, load_arrays, save_arrays, vars_of
+from cortex_rec.arrays import F32, I32, Array, Ragged, load_arrays, save_arrays, vars_of
 from cortex_rec.config import Graph as GraphConfig
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries, once
@@ -70,6 +70,21 @@ class Graph:
     def widened(self, new: Newcomers) -> Self:
         items = np.concatenate([self.items, _placed(new.content.vectors, self.placing)])
         return replace(self, items=items, base_items=np.concatenate([self.base_items, _placed(new.content.vectors, self.base_placing)]))
+
+    def restarted(self, users: I32, items: I32, content: F32) -> Self:
+        """The same as a start for a fit by other id maps: new users have no parameters yet, new items those that their content gives.
+
+        Parameters
+        ----------
+        users, items
+            (n,) int32, for each row of the other maps the row here, -1 for what is not here.
+        content
+            (len(items), d_content) float32 places of all items by what they say and show.
+        """
+        base_users, base_items = self.base_users[users], self.base_items[items]
+        base_users[users < 0] = 0
+        base_items[items < 0] = _placed(content[items < 0], self.base_placing)
+        return replace(self, base_users=base_users, base_items=base_items)
 
     def save(self, folder: Path) -> None:
         arrays = vars_of(self)

@@ -12,6 +12,7 @@ from cortex_rec.features.groups import ages, decayed, group
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries, once
 from cortex_rec.retrieval.protocol import Evidence, Scored, ScoresItems, best
+from cortex_rec.splits import drawn
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,16 @@ def fit(evidence: Evidence, config: NeighboursConfig, *, start: object = None) -
     tastes = np.minimum(pairs.total(decayed(age, config.taste_half_life_days)), 1.0)
     recent = np.minimum(pairs.total(decayed(age, config.recent_half_life_days)), 1.0)
     lately = recent > config.least
-    by_item = np.lexsort((pairs.owner, pairs.member))
+    lenders = np.unique(pairs.owner[lately]).astype(np.int32)
+    if len(lenders) > config.users:
+        # All of a large shop would make an answer slower with each of them, and hardly better.
+        lends = np.isin(pairs.owner, drawn(lenders, config.users, seed=evidence.seed))
+        lately &= lends
+        by_item = np.flatnonzero(lends)[np.lexsort((pairs.owner[lends], pairs.member[lends]))]
+    else:
+        by_item = np.lexsort((pairs.owner, pairs.member))
     return Neighbours(
-        pointers(np.bincount(pairs.member, minlength=n)),
+        pointers(np.bincount(pairs.member[by_item], minlength=n)),
         pairs.owner[by_item].astype(np.int32),
         tastes[by_item].astype(np.float32),
         np.sqrt(sums(pairs.owner, tastes**2, histories.n_users)).astype(np.float32),

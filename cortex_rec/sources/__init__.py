@@ -1,9 +1,14 @@
 """Where purchases come from: one file a format, each ending in one `Dataset`."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 
-from cortex_rec.config import Source, Windows
+import polars as pl
+
+from cortex_rec import columns
+from cortex_rec.config import FilesSource, Source, Windows
 from cortex_rec.dataset import Dataset
 from cortex_rec.sources import complete_journey, files, hm, lightgcn_text
 
@@ -16,8 +21,8 @@ READERS: Final[dict[str, Callable[[Any, Windows], Dataset]]] = {
 }
 
 
-def read(source: Source, windows: Windows) -> Dataset:
-    """Read a source into the four tables.
+def read(source: Source, windows: Windows, *, since: datetime | None = None) -> Dataset:
+    """Read a source into its tables.
 
     Parameters
     ----------
@@ -25,6 +30,8 @@ def read(source: Source, windows: Windows) -> Dataset:
         The part `source` of the configuration; its `kind` picks the reader.
     windows
         The run's windows in time; a source may leave out offers that no window needs, never a purchase.
+    since
+        Give only purchases of this moment or later; of own files only those that hold any are read whole.
 
     Returns
     -------
@@ -36,4 +43,9 @@ def read(source: Source, windows: Windows) -> Dataset:
     DataError
         If a file is missing, empty, damaged or not in the shape that the configuration says.
     """
-    return READERS[source.kind](source, windows)
+    if since is None:
+        return READERS[source.kind](source, windows)
+    if isinstance(source, FilesSource):
+        return files.read(source, windows, since=since)
+    whole = READERS[source.kind](source, windows)
+    return replace(whole, interactions=whole.interactions.filter(pl.col(columns.TIMESTAMP) >= since))

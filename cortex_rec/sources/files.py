@@ -4,6 +4,7 @@ import difflib
 import glob
 import logging
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ _LOG: Final = logging.getLogger(__name__)
 _SHOWN: Final = 5
 
 
-def read(source: FilesSource, windows: Windows) -> Dataset:
+def read(source: FilesSource, windows: Windows, *, since: datetime | None = None) -> Dataset:
     """Read a shop's files.
 
     Parameters
@@ -32,6 +33,9 @@ def read(source: FilesSource, windows: Windows) -> Dataset:
         our own columns and those that `attributes` names.
     windows
         Not used: own files are read whole.
+    since
+        Leave out purchases before this moment. A file that holds none of it or later is not read but for its times; a line without
+        a time in one that does is kept, so that the gate tells of it.
 
     Raises
     ------
@@ -43,8 +47,8 @@ def read(source: FilesSource, windows: Windows) -> Dataset:
         leaves the folder of the items file.
     """
     _check_attributes(source)
-    interactions = _table("interactions", source.interactions, columns.INTERACTIONS, columns.INTERACTIONS_REQUIRED)
-    if interactions.is_empty():
+    interactions = _table("interactions", source.interactions, columns.INTERACTIONS, columns.INTERACTIONS_REQUIRED, since)
+    if interactions.is_empty() and since is None:
         raise DataError(f"{source.interactions.path}: no row after the header, so there is nothing to learn from.", table="interactions")
     if source.items is None:
         items = interactions.select(pl.col(columns.ITEM).drop_nulls().unique(maintain_order=True))
@@ -115,7 +119,7 @@ def matching(pattern: str) -> list[Path]:
     return found
 
 
-def _table(name: str, files: TableFiles, schema: Schema, required: tuple[str, ...]) -> pl.DataFrame:
+def _table(name: str, files: TableFiles, schema: Schema, required: tuple[str, ...], since: datetime | None = None) -> pl.DataFrame:
     """One table from all its files; a column that a later file lacks is null there."""
     for ours in files.columns:
         if ours not in schema:
@@ -124,11 +128,13 @@ def _table(name: str, files: TableFiles, schema: Schema, required: tuple[str, ..
             if name == "items" and not near:
                 hint += " A further column goes into `source.attributes`."
             raise ConfigError(f"source.{name}.columns: {ours!r} is not a column of {name}. {hint} Write `ours: theirs`.")
-    tables = [_file(name, path, files, schema, required) for path in matching(files.path)]
+    tables = [_file(name, path, files, schema, required, since) for path in matching(files.path)]
     return pl.concat(tables, how="diagonal")
 
 
-def _file(name: str, path: Path, files: TableFiles, schema: Schema, required: tuple[str, ...]) -> pl.DataFrame:
+def _file(
+    name: str, path: Path, files: TableFiles, schema: Schema, required: tuple[str, ...], since: datetime | None = None
+) -> pl.DataFrame:
     try:
         scan = _scan(name, path, files.separator)
         header = scan.collect_schema()
@@ -142,6 +148,10 @@ def _file(name: str, path: Path, files: TableFiles, schema: Schema, required: tu
         ]
         # The streaming engine works in batches: of a file only the taken columns are ever whole in memory, and a `.gz`
         # is unpacked block by block (470 MB of CSV in 97 MB of gzip: 0.18 GB resident).
+        if since is not None:
+            time = made[columns.TIMESTAMP]
+            newest = scan.select(time.max()).collect(engine="streaming").item()
+            scan = scan.filter((time >= since) | time.is_null()) if newest is not None and newest >= since else scan.head(0)
         table = scan.select(*(expression.alias(ours) for ours, expression in made.items()), *lost).collect(engine="streaming")
         for column in table.columns[len(made) :]:
             if table[column].any():
