@@ -12,9 +12,17 @@ from cortex_rec.synthesis.shape import MEANS, POPULARITY, Shape
 TASTES: Final = 24
 _LIKES_GROUP: Final = 0.5
 _LIKES_ITEM: Final = 0.5
-#: How much less tastes differ about what a household buys so often on average, and the least that a taste likes anything.
+#: What is added to these shapes for each pair that a household has of it on average, and the least that a taste likes anything.
 _COMMON: Final = 20.0
 _FAINT: Final = 1e-3
+#: Days of a spell in which an item is in season or on show, and days from one to the next.
+SPELL: Final = 14
+TURN: Final = 120
+#: Share of items that have the spells of their group.
+_SHARED: Final = 0.5
+#: The share of an item's new buyers who come in its spells: at most, and the power that makes it small for most items.
+_SPELLBOUND: Final = 0.9
+_FEW: Final = 1.5
 #: Spread of log prices within a group.
 _PRICES: Final = 0.5
 
@@ -37,6 +45,8 @@ class Catalogue:
         falls on them.
     again
         (items,) float64, further purchases of who bought it.
+    spell, drawn
+        (items,) the first day of a spell, of which there is one each `TURN` days, and the share of new buyers that the spells draw.
     released, ended
         (items,) float64, first day and the day after the last on which the item is sold.
     price
@@ -51,6 +61,8 @@ class Catalogue:
     rare: I64
     rarely: F64
     again: F64
+    spell: F64
+    drawn: F64
     released: F64
     ended: F64
     price: F64
@@ -89,7 +101,7 @@ def make(shape: Shape, n_items: int, rng: np.random.Generator) -> Catalogue:
     popularity[none[group]], n_rare[none] = 1.0, 0
     popularity *= (groups.pairs / np.maximum(np.bincount(group, popularity, len(ends)), 1e-12))[group]
     again = np.maximum(popularity, 1e-6) ** shape.favour
-    again *= (groups.again * groups.pairs / np.bincount(group, popularity * again, len(ends)))[group]
+    again *= (groups.again * groups.pairs / np.maximum(np.bincount(group, popularity * again, len(ends)), 1e-12))[group]
     ladder = np.zeros((TASTES, n_items + 1))
     # What nearly everybody buys is a matter of taste to few.
     likes = _likes(_LIKES_GROUP + _COMMON * groups.pairs / shape.users, rng)[:, group]
@@ -107,6 +119,8 @@ def make(shape: Shape, n_items: int, rng: np.random.Generator) -> Catalogue:
         n_rare,
         np.minimum(n_rare * (shape.items / n_items) / groups.pairs, 1.0),
         again,
+        np.where(rng.random(n_items) < _SHARED, rng.uniform(0, TURN, len(ends))[group], rng.uniform(0, TURN, n_items)),
+        _SPELLBOUND * rng.random(n_items) ** _FEW,
         np.where(rng.random(n_items) < shape.released, rng.uniform(0, days, n_items), -np.inf),
         np.where(rng.random(n_items) < shape.ended, rng.uniform(0, days, n_items), np.inf),
         groups.price[group] * np.exp(_PRICES * rng.standard_normal(n_items)),

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from cortex_rec.arrays import DAY, F64, I64, Array, Bool, pointers, ranges
-from cortex_rec.synthesis.catalogue import TASTES, Catalogue
+from cortex_rec.synthesis.catalogue import SPELL, TASTES, TURN, Catalogue
 from cortex_rec.synthesis.shape import Shape
 
 #: What a block of households writes down: one row a basket, and one a line of it.
@@ -14,27 +14,32 @@ BASKET: Final = np.dtype([("user", "<i4"), ("second", "<i4"), ("store", "<i4"), 
 LINE: Final = np.dtype([("item", "<i4"), ("quantity", "u1")])
 #: Concentration of a household's mixture of tastes: it has about six of them.
 _MIXTURE: Final = 0.3
-#: Share of a household's items that come from a group of which it has one already.
+# The constants below cannot be read off the data one by one: they are chosen so that figures of `make bench NAME=synth` come near.
+#: Share of a household's items that come from a group of which it has one already; less where the group has few items, such as these.
 _STICKS: Final = 0.45
 _FEW: Final = 5
 #: How much more often a pair that begins within the year is of a rare item, since those from before are not.
 _RARELY: Final = 1.2
-#: Lines that a pair is taken to have within the year when it is decided how many pairs are made.
-_LINES_A_PAIR: Final = 1.6
+#: Lines that a pair of a household of `_BUSY` lines is taken to have within the year when it is decided how many pairs are made.
+_LINES_A_PAIR: Final = 1.7
 #: Exponent of the numbers of purchases of a pair: P(more than k) falls with k to the power of minus this.
 _TAIL: Final = 1.8
 #: What gaps and further purchases that were measured within one year have to be made larger by.
-_GAP: Final = 3.0
-_AGAIN: Final = 1.2
+_GAP: Final = 3.6
+_AGAIN: Final = 1.3
+#: Lines in the year of a household for which `again` holds as it is; who buys more buys more often again, by this power.
+_BUSY: Final = 1000
+_BUSY_AGAIN: Final = 0.5
 #: The power of the number of purchases of a pair by which its gap is shorter.
 _OFTEN: Final = 0.45
 #: How many years before the year's first day a habit may have begun.
 _BEFORE: Final = 1.0
 #: Spread of log gaps: of pairs of one group, and of one pair's own.
-_GAPS_OF_PAIRS: Final = 0.7
+_GAPS_OF_PAIRS: Final = 0.8
 _GAPS_OF_ONE: Final = 0.5
 #: Share of baskets of another store than the usual one that go to the household's second.
 _SECOND: Final = 0.7
+#: Purchases of a pair at most.
 _MOST: Final = 200
 #: By how much more is drawn than is needed.
 _SPARE: Final = 1.05
@@ -136,10 +141,14 @@ def _distinct(key: I64) -> I64:
 
 @dataclass(frozen=True)
 class _Baskets:
-    """Baskets by household and time; those of household `u` are `pointer[u]:pointer[u + 1]`, and `room` is how much each is to hold."""
+    """Baskets by household and time; those of household `u` are `pointer[u]:pointer[u + 1]`, and `room` is how much each is to hold.
+
+    `key` is the household's number times the seconds of a year, and `second`.
+    """
 
     user: I64
     second: I64
+    key: I64
     pointer: I64
     room: F64
 
@@ -159,7 +168,7 @@ def _baskets(shape: Shape, plans: Plans, rng: np.random.Generator) -> _Baskets:
     second = day * DAY + hour * 3600 + rng.integers(0, 3600, len(user))
     at = np.sort(user * (len(shape.day) * DAY) + second)
     room = rng.standard_gamma(shape.evenness, len(user)) + 1e-6
-    return _Baskets(user, at % (len(shape.day) * DAY), pointers(counts), room)
+    return _Baskets(user, at % (len(shape.day) * DAY), at, pointers(counts), room)
 
 
 #: January 1st, 2017 was a Sunday.
@@ -182,13 +191,25 @@ def _purchases(
     item begins somewhere on it or before, and goes on in steps of its gap for as many purchases as it has.
     """
     groups = shape.groups
-    user = np.repeat(np.arange(len(plans)), rng.poisson(plans.trips * plans.size * share * (1 + _BEFORE) / _LINES_A_PAIR))
+    lines = plans.trips * plans.size
+    busy = (np.maximum(lines, 1) / _BUSY) ** _BUSY_AGAIN
+    pairs = lines * share * (1 + _BEFORE) / (1 + (_LINES_A_PAIR - 1) * busy)
+    user = np.repeat(np.arange(len(plans)), rng.poisson(pairs))
     birth = rng.uniform(-_BEFORE, 1, len(user))
     item = _items(catalogue, user, mixture, birth >= 0, part, rng)
     group = catalogue.group[item]
-    count = np.minimum(1 + catalogue.again[item] * _AGAIN * (rng.random(len(item)) ** (-1 / _TAIL) - 1), _MOST).astype(np.int64)
+    times = 1 + catalogue.again[item] * _AGAIN * busy[user] * (rng.random(len(item)) ** (-1 / _TAIL) - 1)
+    count = np.minimum(times, _MOST).astype(np.int64)
     days = groups.gap[group] * _GAP * count**-_OFTEN * np.exp(_GAPS_OF_PAIRS * rng.standard_normal(len(item)))
     step = days / (plans.last - plans.first)[user]
+    edges = np.concatenate([[0.0], np.cumsum(baskets.room)])
+    low, high = edges[baskets.pointer[user]], edges[baskets.pointer[user + 1]]
+    moved = np.flatnonzero((birth >= 0) & (rng.random(len(item)) < catalogue.drawn[item]))
+    day = catalogue.spell[item[moved]] + SPELL * rng.random(len(moved)) + TURN * rng.integers(0, -(-len(shape.day) // TURN), len(moved))
+    at = np.searchsorted(baskets.key, (user[moved] * len(shape.day) + day) * DAY)
+    late = (day >= len(shape.day)) | (at >= baskets.pointer[user[moved] + 1])
+    at = np.minimum(at, len(baskets.user) - 1)
+    birth[moved] = np.where(late, 2.0, (edges[at] + rng.random(len(at)) * baskets.room[at] - low[moved]) / (high - low)[moved])
     pair = np.repeat(np.arange(len(item)), count)
     steps = step[pair] * np.exp(_GAPS_OF_ONE * rng.standard_normal(len(pair)))
     start = pointers(count)[:-1]
@@ -198,9 +219,8 @@ def _purchases(
     inside = (place >= 0) & (place < 1)
     pair, place = pair[inside], place[inside]
     user, item = user[pair], item[pair]
-    edges = np.cumsum(baskets.room)
-    low, high = np.concatenate([[0], edges])[baskets.pointer[user]], edges[baskets.pointer[user + 1] - 1]
-    basket = np.clip(np.searchsorted(edges, low + place * (high - low), side="right"), baskets.pointer[user], baskets.pointer[user + 1] - 1)
+    basket = np.searchsorted(edges, low[pair] + place * (high - low)[pair], side="right") - 1
+    basket = np.clip(basket, baskets.pointer[user], baskets.pointer[user + 1] - 1)
     day = baskets.second[basket] / DAY
     sold = (day >= catalogue.released[item]) & (day < catalogue.ended[item])
     key: I64 = basket[sold] * len(catalogue.group) + item[sold]
