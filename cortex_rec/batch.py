@@ -168,7 +168,7 @@ def lists(recommender: Recommender, users: Sequence[str], *, n: int, explain: bo
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
-def write_part(release: Path, beside: Path, cache: Path, users: Sequence[str], order: Order, file: Path) -> int:
+def write_part(release: Path, beside: Path, users: Sequence[str], order: Order, file: Path) -> int:
     """Answer the users of a part in a process of its own, and write its file, which appears whole or not at all; gives their number.
 
     Parameters
@@ -177,19 +177,17 @@ def write_part(release: Path, beside: Path, cache: Path, users: Sequence[str], o
         The folder of a release that was verified.
     beside
         The folder of what is kept beside releases (`places.state_of`).
-    cache
-        Where the ranker's trees are compiled to.
     """
-    recommender = _loaded(release, beside, cache)
+    recommender = _loaded(release, beside)
     with folders.replace_file(file) as fresh:
         lists(recommender, users, n=order.n, explain=order.explain).write_parquet(fresh, compression="zstd")
     return len(users)
 
 
 @lru_cache(maxsize=1)
-def _loaded(release: Path, beside: Path, cache: Path) -> Recommender:
+def _loaded(release: Path, beside: Path) -> Recommender:
     """Read once a process. Processes share the work, so that each has one thread."""
     faiss.omp_set_num_threads(1)
     threadpool_limits(1)
     recommender = live.load(store.open_release(release.parent, release.name, check=False), beside)
-    return live.without_forgotten(recommender, beside).compiled(cache)
+    return live.without_forgotten(recommender, beside)

@@ -110,16 +110,6 @@ class Recommender:
             )
         return replace(self, data=data, snapshot=self.snapshot.widened(Newcomers(data.catalogue, content)))
 
-    def compiled(self, cache: Path) -> Self:
-        """The same recommender, the same bits, with whatever of its ranker can be made quicker on this machine.
-
-        Parameters
-        ----------
-        cache
-            Folder for machine code, made when absent; seconds the first time.
-        """
-        return replace(self, ranker=self.ranker.compiled(cache))
-
     def recommend(self, requests: Sequence[Request], watch: Watch = NEVER_LATE) -> list[Slate]:
         """Answer requests; each answer is the same in a batch as alone.
 

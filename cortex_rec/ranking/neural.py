@@ -96,10 +96,6 @@ class Neural:
     def contributions_by_kind(self, matrix: Matrix) -> None:
         """None, for the same reason."""
 
-    def compiled(self, cache: Path) -> Self:
-        """Itself: NumPy is already machine code."""
-        return self
-
     def _memory(self, matrix: Matrix, i: int) -> Memory:
         heads, recent, latest = len(self.weights["same"]), matrix.recent, slice(0, self.history)
         item = recent.item[i, latest]
