@@ -224,7 +224,7 @@ class Recommender:
         asked, ranked, shown = answered.asked, answered.ranked, answered.shown(i)
         request, items = asked.requests[i], ranked.lists.item[shown]
         explained = request.explain and not late
-        why = self._reasons(i, items, answered) if explained else [()] * len(items)
+        why = self.reasons(i, answered) if explained else [()] * len(items)
         titles = [self.data.catalogue.titles[item] for item in items]
         chances = [None if np.isnan(chance) else float(chance) for chance in ranked.probabilities[shown]]
         found_by = [tuple(compress(self.snapshot.union.names, flags)) for flags in ranked.found_by[shown].tolist()]
@@ -233,8 +233,10 @@ class Recommender:
         degraded = answered.degraded(i) + ((WITHOUT_REASONS,) if request.explain and late else ())
         return Slate(chosen, self.fallback(asked, i), degraded, int(answered.found.widened[i]))
 
-    def _reasons(self, i: int, items: I32, answered: Answered) -> Sequence[tuple[str, ...]]:
-        rows, asked = answered.ranked.rows[answered.shown(i)], answered.asked
+    def reasons(self, i: int, answered: Answered) -> Sequence[tuple[str, ...]]:
+        """Why each item of answer `i` is shown."""
+        shown, asked = answered.shown(i), answered.asked
+        rows, items = answered.ranked.rows[shown], answered.ranked.lists.item[shown]
         near = np.isfinite(answered.found.candidates.ranks[rows, self.snapshot.union.names.index("neighbours")])
         # Who has no history is not ranked by the ranker, so what its features add is not why.
         added = None if answered.stranger(i) else self.ranker.contributions_by_kind(answered.matrix.rows(rows))
