@@ -101,7 +101,7 @@ def main() -> None:
     before, last = windows(config.windows, data.histories)
     at = dict(zip(range(FIRST, 54), (*before, last), strict=True))
     lists = [training.build(wide(snapshots(week)), data, at[week], config) for week in LEARNED]
-    order = shortlist.fit(lists, seed=config.seed, threads=1).compiled(OUT / "candidates" / "compiled")
+    order = shortlist.fit(lists, seed=config.seed, threads=1)
     weeks = []
     for week in JUDGED:
         weeks.append(judged(data, wide(snapshots(week)), at[week], week, order))

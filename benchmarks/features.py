@@ -60,7 +60,7 @@ def main() -> None:
     for kind in (None, *kinds):
         kept = [name for name in names if kind is None or group_of(name, retrievers) != kind]
         learned = [replace(each, matrix=replace(each.matrix, names=tuple(kept), values=each.matrix.columns(kept))) for each in lists]
-        ranker = lambdarank.fit(learned, config.ranking, seed=config.seed, threads=config.threads).compiled(OUT / "features" / "compiled")
+        ranker = lambdarank.fit(learned, config.ranking, seed=config.seed, threads=config.threads)
         found = [week.judge(ranker, config) for week in weeks]
         figures = [
             float(np.mean([week["ndcg@10"] for week in found])),

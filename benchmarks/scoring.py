@@ -34,13 +34,7 @@ def main() -> None:
     recommender = Recommender.load(open_release(folder, id_).path)
     whole = recommender.ranker.ranker
     assert isinstance(whole, Blend)
-    quick = whole.compiled(folder / "compiled")
-    scorers: dict[str, Ranker] = {
-        "lambdarank, walked by LightGBM": whole.trees,
-        "lambdarank, compiled": quick.trees,
-        "neural": whole.neural,
-        "blend, compiled": quick,
-    }
+    scorers: dict[str, Ranker] = {"lambdarank": whole.trees, "neural": whole.neural, "blend": whole}
     taken: dict[str, list[float]] = {"features": []} | {name: [] for name in scorers}
     for user in recommender.data.users.external(np.arange(0, len(recommender.data.users), len(recommender.data.users) // HOUSEHOLDS)):
         asked = recommender.ask([Request(user=user)]).queries
@@ -54,7 +48,7 @@ def main() -> None:
         for name, scorer in scorers.items():
             taken[name].append(_timed(partial(scorer.score, matrix))[1])
     rows = [{"method": name, "default": False, **_spread(values)} for name, values in taken.items()]
-    for name in ("lambdarank, compiled", "blend, compiled"):
+    for name in ("lambdarank", "blend"):
         both = [sum(pair) for pair in zip(taken["features"], taken[name], strict=True)]
         rows.append({"method": f"features + {name}", "default": name.startswith("blend"), **_spread(both)})
     benchmark.finish(rows, candidates=CANDIDATES, households=len(taken["features"]), features=len(matrix.names))

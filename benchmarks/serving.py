@@ -96,7 +96,7 @@ def main() -> None:
         first, second = (republished(trained, releases, name) for name in ("one", "two"))
         point(releases, first)
         users = Recommender.load(first.path).data.users.external(np.random.default_rng(seed).permutation(2_000)[:HOUSEHOLDS])
-        rows, candidates = kernel(first, users, Path(folder) / "compiled")
+        rows, candidates = kernel(first, users)
         with running(releases, Path(folder)) as service:
             loads = [wrk(service, users, connections) for connections in (1, 16)]
             rows += [{"method": f"POST /recommend, {each.pop('connections')}", "default": False, **each} for each in loads]
@@ -129,10 +129,10 @@ def point(releases: Path, release: Release) -> None:
     channels.promote(releases, release.id, by="benchmark", why="serving", at=datetime.now(UTC))
 
 
-def kernel(release: Release, users: Sequence[str], cache: Path) -> tuple[list[dict[str, Any]], int]:
+def kernel(release: Release, users: Sequence[str]) -> tuple[list[dict[str, Any]], int]:
     """What an answer cannot do without, in this process on one thread: retrieval, features and both models."""
     faiss.omp_set_num_threads(1)
-    recommender = Recommender.load(release.path).compiled(cache)
+    recommender = Recommender.load(release.path)
     taken, sizes = [], []
     with threadpool_limits(1):
         for user in users:

@@ -12,7 +12,7 @@ import numpy as np
 from bentos import explorer
 from bentos.settings import Settings
 from cortex_rec.embeddings.fusion import Fusion
-from cortex_rec.errors import ArtifactError, CortexRecError, StoreUnavailable
+from cortex_rec.errors import CortexRecError, StoreUnavailable
 from cortex_rec.events.protocol import EventStore
 from cortex_rec.recommender import Recommender
 from cortex_rec.releases import added, channels, forgotten, live, store
@@ -65,11 +65,10 @@ class Current:
         #: The move of the channel that led to a release which cannot be served.
         self._refused: Pointer | None = None
         self.swaps = {"swapped": 0, "refused": 0}
-        # Compiling takes longer than all the rest; the watcher does it while this answers, only slower.
-        self.loaded = self._load(self._open(), quick=False)
+        self.loaded = self._load(self._open())
 
     def watch(self) -> threading.Thread:
-        """Begin to look for a newly promoted release, for added items and for forgotten users; compile the trees first."""
+        """Begin to look for a newly promoted release, for added items and for forgotten users."""
         watcher = threading.Thread(target=self._watch, name="watch", daemon=True)
         watcher.start()
         return watcher
@@ -118,9 +117,8 @@ class Current:
     def _open(self) -> Release:
         return store.open_release(self._settings.releases, self._settings.release, cache=self._settings.cache / "releases")
 
-    def _load(self, release: Release, *, quick: bool = True) -> Loaded:
+    def _load(self, release: Release) -> Loaded:
         plain = replace(Recommender.load(release.path), events=self._events)
-        plain = _quick(plain, self._settings.cache) if quick else plain
         loaded = Loaded(
             release, plain, Fusion.load(release.path / "fusion"), plain, _titles(plain), explorer.render(release, plain.data), ()
         )
@@ -136,21 +134,11 @@ class Current:
         recommender = live.without_forgotten(recommender, self._settings.beside)
         return replace(loaded, recommender=recommender, titles=_titles(recommender), beside=beside)
 
-    def _quicken(self) -> None:
-        """Compile the trees of what was loaded at the start; the same bits from then on, only sooner."""
-        plain = _quick(self.loaded.plain, self._settings.cache)
-        with self._changing:
-            self.loaded = _warm(self._with_beside(replace(self.loaded, plain=plain)))
-        settle()
-
     def _watch(self) -> None:
         told: Exception | None = None
-        quick, pause = False, threading.Event()
-        while not pause.wait(self._settings.watch_seconds if quick else 0.1):
+        pause = threading.Event()
+        while not pause.wait(self._settings.watch_seconds):
             try:
-                if not quick:
-                    self._quicken()
-                    quick = True
                 self.refresh()
             except StoreUnavailable as error:
                 # Each try may fail in words of its own.
@@ -180,19 +168,6 @@ def _warm(loaded: Loaded) -> Loaded:
 
 def _titles(recommender: Recommender) -> Titles:
     return Titles.of(recommender.data, recommender.snapshot.statistics.lines[:, 1].astype(np.int64))
-
-
-def _quick(recommender: Recommender, cache: Path) -> Recommender:
-    """With compiled trees, the same bits; as it is where their code cannot be kept."""
-    try:
-        return recommender.compiled(cache)
-    except (OSError, ArtifactError) as error:
-        _LOG.warning(
-            "Scoring takes several times longer: %s cannot hold compiled trees (%s). Set CORTEX_REC_CACHE to a folder that can.",
-            cache,
-            error,
-        )
-        return recommender
 
 
 def settle() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ Bool = npt.NDArray[np.bool_]
 
 DAY = 86_400
 NO_ROW = -1
+#: Up to so many possible keys for each wanted one it is quicker to write down where each key lies than to search.
+_DENSE: Final = 32
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,11 @@ def find(keys: Array, wanted: Array) -> I64:
     """Position of each wanted key in ascending, distinct `keys`, -1 where it is not among them."""
     if len(keys) == 0:
         return np.full(len(wanted), NO_ROW, np.int64)
+    if keys[0] >= 0 and keys[-1] < _DENSE * len(wanted):
+        beyond = int(keys[-1]) + 1
+        place = np.full(beyond + 1, NO_ROW, np.int64)
+        place[keys] = np.arange(len(keys))
+        return place[np.where(wanted < 0, beyond, np.minimum(wanted, beyond))]
     at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.where(keys[at] == wanted, at, NO_ROW)
 

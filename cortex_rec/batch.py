@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import faiss
+import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
@@ -155,20 +156,29 @@ def lists(recommender: Recommender, users: Sequence[str], *, n: int, explain: bo
     polars.DataFrame
         As `SCHEMA` says, users in their order, each one's best item first.
     """
-    rows: list[tuple[Any, ...]] = []
+    frames = [pl.DataFrame(schema=SCHEMA)]
     for at in range(0, len(users), BLOCK):
         block = users[at : at + BLOCK]
-        slates = recommender.recommend([Request(user, n=n, explain=explain) for user in block])
-        for user, slate in zip(block, slates, strict=True):
-            personal = slate.fallback is None
-            rows += [
-                (user, place, each.item, each.title, each.score, each.probability, personal, list(each.reasons))
-                for place, each in enumerate(slate.items, start=1)
-            ]
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+        answered = recommender.answer([Request(user, n=n, explain=explain) for user in block])
+        shown = [answered.shown(i) for i in range(len(block))]
+        counts, entries = [len(each) for each in shown], np.concatenate(shown)
+        items, personal = answered.ranked.lists.item[entries], [recommender.fallback(answered.asked, i) is None for i in range(len(block))]
+        titles, scores, chances = recommender.data.catalogue.titles, answered.ranked.scores, answered.ranked.probabilities
+        columns_ = {
+            columns.USER: np.repeat(block, counts).tolist(),
+            "place": np.concatenate([np.arange(1, count + 1) for count in counts]),
+            columns.ITEM: recommender.data.items.external(items),
+            columns.TITLE: [titles[item] for item in items.tolist()],
+            "score": scores[entries],
+            "probability": pl.Series(chances[entries]).fill_nan(None),
+            "personal": np.repeat(personal, counts),
+            "reasons": [list(why) for i in range(len(block)) for why in recommender.reasons(i, answered)] if explain else [[]] * len(items),
+        }
+        frames.append(pl.DataFrame(columns_, schema=SCHEMA))
+    return pl.concat(frames)
 
 
-def write_part(release: Path, beside: Path, cache: Path, users: Sequence[str], order: Order, file: Path) -> int:
+def write_part(release: Path, beside: Path, users: Sequence[str], order: Order, file: Path) -> int:
     """Answer the users of a part in a process of its own, and write its file, which appears whole or not at all; gives their number.
 
     Parameters
@@ -177,19 +187,17 @@ def write_part(release: Path, beside: Path, cache: Path, users: Sequence[str], o
         The folder of a release that was verified.
     beside
         The folder of what is kept beside releases (`places.state_of`).
-    cache
-        Where the ranker's trees are compiled to.
     """
-    recommender = _loaded(release, beside, cache)
+    recommender = _loaded(release, beside)
     with folders.replace_file(file) as fresh:
         lists(recommender, users, n=order.n, explain=order.explain).write_parquet(fresh, compression="zstd")
     return len(users)
 
 
 @lru_cache(maxsize=1)
-def _loaded(release: Path, beside: Path, cache: Path) -> Recommender:
+def _loaded(release: Path, beside: Path) -> Recommender:
     """Read once a process. Processes share the work, so that each has one thread."""
     faiss.omp_set_num_threads(1)
     threadpool_limits(1)
     recommender = live.load(store.open_release(release.parent, release.name, check=False), beside)
-    return live.without_forgotten(recommender, beside).compiled(cache)
+    return live.without_forgotten(recommender, beside)

@@ -110,16 +110,6 @@ class Recommender:
             )
         return replace(self, data=data, snapshot=self.snapshot.widened(Newcomers(data.catalogue, content)))
 
-    def compiled(self, cache: Path) -> Self:
-        """The same recommender, the same bits, with whatever of its ranker can be made quicker on this machine.
-
-        Parameters
-        ----------
-        cache
-            Folder for machine code, made when absent; seconds the first time.
-        """
-        return replace(self, ranker=self.ranker.compiled(cache))
-
     def recommend(self, requests: Sequence[Request], watch: Watch = NEVER_LATE) -> list[Slate]:
         """Answer requests; each answer is the same in a batch as alone.
 
@@ -234,7 +224,7 @@ class Recommender:
         asked, ranked, shown = answered.asked, answered.ranked, answered.shown(i)
         request, items = asked.requests[i], ranked.lists.item[shown]
         explained = request.explain and not late
-        why = self._reasons(i, items, answered) if explained else [()] * len(items)
+        why = self.reasons(i, answered) if explained else [()] * len(items)
         titles = [self.data.catalogue.titles[item] for item in items]
         chances = [None if np.isnan(chance) else float(chance) for chance in ranked.probabilities[shown]]
         found_by = [tuple(compress(self.snapshot.union.names, flags)) for flags in ranked.found_by[shown].tolist()]
@@ -243,8 +233,10 @@ class Recommender:
         degraded = answered.degraded(i) + ((WITHOUT_REASONS,) if request.explain and late else ())
         return Slate(chosen, self.fallback(asked, i), degraded, int(answered.found.widened[i]))
 
-    def _reasons(self, i: int, items: I32, answered: Answered) -> Sequence[tuple[str, ...]]:
-        rows, asked = answered.ranked.rows[answered.shown(i)], answered.asked
+    def reasons(self, i: int, answered: Answered) -> Sequence[tuple[str, ...]]:
+        """Why each item of answer `i` is shown."""
+        shown, asked = answered.shown(i), answered.asked
+        rows, items = answered.ranked.rows[shown], answered.ranked.lists.item[shown]
         near = np.isfinite(answered.found.candidates.ranks[rows, self.snapshot.union.names.index("neighbours")])
         # Who has no history is not ranked by the ranker, so what its features add is not why.
         added = None if answered.stranger(i) else self.ranker.contributions_by_kind(answered.matrix.rows(rows))

@@ -103,5 +103,5 @@ def score(
 
 def _part(release: Path, beside: Path, users: Sequence[str], order: Order, file: Path) -> tuple[int, int]:
     """Write a part where this runs; give how many users it has, and the MiB that this process took at the most."""
-    written = batch.write_part(release, beside, places.cache_folder(), users, order, file)
+    written = batch.write_part(release, beside, users, order, file)
     return written, round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -81,7 +81,7 @@ def test_whoever_is_forgotten_but_named_in_a_file_is_answered_as_a_stranger(
     forgotten.add(tmp_path, user)
     order = Order.of(made, [user], n=3, explain=False)
     batch._loaded.cache_clear()
-    batch.write_part(made.path, tmp_path, tmp_path / "cache", [user], order, tmp_path / "part.parquet")
+    batch.write_part(made.path, tmp_path, [user], order, tmp_path / "part.parquet")
     batch._loaded.cache_clear()
     assert pl.read_parquet(tmp_path / "part.parquet")["personal"].to_list() == [False] * 3
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from prefect_server import wait_for
 from s3 import Server
 from serving import ROOT
 
@@ -133,13 +132,6 @@ def test_a_new_item_is_refused_in_words_because_the_encoders_are_left_out(built:
         put = client.put("/api/items/new", json={"title": "Oat milk"})
         assert (put.status_code, put.json()["error"]) == (501, "no_encoders")
         assert "cortex-rec items add" in put.json()["detail"]
-
-
-def test_the_trees_are_compiled_while_it_answers_already(built: Built) -> None:
-    with asked(built.name) as (client, container):
-        assert client.post("/recommend", json={}).status_code == 200
-        wait_for(lambda: "trees-" in podman("exec", container.name, "ls", "/var/lib/cortex-rec/cache"), 120, "compiling")
-        assert client.post("/recommend", json={}).status_code == 200
 
 
 def test_an_image_without_a_release_says_so_and_serves_what_is_mounted(built: Built) -> None:

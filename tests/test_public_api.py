@@ -93,7 +93,7 @@ def test_a_public_record_is_frozen_and_has_the_fields_it_is_documented_to_have(n
 
 def test_the_seams_have_their_verbs() -> None:
     assert _verbs(Retriever) == {"retrieve", "score", "widened", "save", "load"}
-    assert _verbs(Ranker) == {"score", "save", "load", "features", "importances", "contributions", "contributions_by_kind", "compiled"}
+    assert _verbs(Ranker) == {"score", "save", "load", "features", "importances", "contributions", "contributions_by_kind"}
     assert "n_items" in dir(Evidence)
     assert _verbs(Provider) == {"model", "prompt", "answer"}
     assert _verbs(EventStore) == {"append", "of", "since", "forget", "trim", "close"}

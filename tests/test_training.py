@@ -8,6 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
+import lightgbm as lgb
 import numpy as np
 import pytest
 
@@ -21,6 +22,7 @@ from cortex_rec.features.recent import LENGTH
 from cortex_rec.queries import ask
 from cortex_rec.ranking import lambdarank, rankers, training
 from cortex_rec.ranking.lambdarank import LambdaRank
+from cortex_rec.ranking.paths import trees_of
 from cortex_rec.ranking.protocol import Ranker
 from cortex_rec.ranking.rankers import REGISTRY
 from cortex_rec.ranking.training import TrainingLists, _of_users, build, groups, held_out, sample, sampled, spread
@@ -151,17 +153,33 @@ def test_nothing_bought_is_nothing_to_learn() -> None:
         lambdarank.fit([replace(lists, bought=lists.bought & False)], CONFIG, seed=7, threads=1)
 
 
-def test_compiled_trees_give_the_same_bits_and_are_compiled_once(tmp_path: Path) -> None:
-    ranker, matrix = lambdarank.fit([small_lists(0)], CONFIG, seed=7, threads=1), small_lists(2).matrix
-    quick = ranker.compiled(tmp_path)
-    assert quick.score(matrix).tobytes() == ranker.score(matrix).tobytes()
-    made = sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.iterdir())
-    assert len(made) == len(ranker.boosters) == 2
-    assert ranker.compiled(tmp_path).score(matrix).tobytes() == ranker.score(matrix).tobytes()
-    assert sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.iterdir()) == made
-    other = lambdarank.fit([small_lists(1)], CONFIG, seed=7, threads=1)
-    assert other.compiled(tmp_path).score(matrix).tobytes() == other.score(matrix).tobytes()
-    assert len(list(tmp_path.iterdir())) == 4
+@pytest.mark.parametrize(("leaves", "missing"), [(2, 0.0), (31, 0.3), (32, 0.3), (33, 0.1), (150, 0.2)])
+def test_trees_give_the_bits_that_lightgbm_gives_however_many_leaves_they_have_and_wherever_a_value_is_missing(
+    leaves: int, missing: float
+) -> None:
+    rng = np.random.default_rng(leaves)
+    known, asked = rng.normal(size=(3_000, 6)).astype(np.float32), rng.normal(size=(200, 6)).astype(np.float32)
+    known[rng.random(known.shape) < missing] = asked[rng.random(asked.shape) < 0.3] = np.nan
+    known[:, 3], asked[:, 3] = np.round(known[:, 3]), np.round(asked[:, 3])
+    wanted = np.nan_to_num(known[:, 0]) * np.nan_to_num(known[:, 3], nan=2) + rng.normal(size=len(known))
+    settings = {"num_leaves": leaves, "min_data_in_leaf": 3, "num_threads": 1, "verbosity": -1}
+    booster = lambdarank.scaled(lgb.train(settings, lgb.Dataset(known, wanted), 20), 1.0)
+    assert leaves >= max(tree["num_leaves"] for tree in booster.dump_model()["tree_info"]) > leaves // 2
+    # Values on the very edge of a split, too.
+    asked[:40, 0] = [each for tree in trees_of(booster) for each in tree["threshold"][tree["split_feature"] == 0]][:40] if leaves > 2 else 0
+    ranker = LambdaRank({"one": booster}, ("a", "b", "c", "d", "e", "f"))
+    for n in (1, 31, 32, 33, 200):
+        matrix = replace(small_lists(0).matrix, names=ranker.features, values=asked[:n])
+        assert ranker.score(matrix).tobytes() == booster.predict(asked[:n]).astype(np.float32).tobytes()
+
+
+def test_trees_that_split_by_category_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 4, (500, 1)).astype(np.float32)
+    data = lgb.Dataset(values, (values[:, 0] == 2).astype(np.float32), categorical_feature=[0])
+    booster = lgb.train({"min_data_in_leaf": 3, "verbosity": -1, "num_threads": 1}, data, 2)
+    with pytest.raises(ArtifactError, match="splits by category"):
+        LambdaRank({"one": booster}, ("a",)).score(replace(small_lists(0).matrix, names=("a",), values=values))
 
 
 def test_the_objectives_count_alike_and_one_alone_will_do() -> None:
@@ -243,18 +261,3 @@ def by_user(lists: TrainingLists) -> list[TrainingLists]:
 def test_a_shop_with_one_user_a_window_cannot_be_learned_from_and_says_so(ranker: Literal["lambdarank", "neural", "blend"]) -> None:
     with pytest.raises(EmptyTrainingSetError, match="no candidate is left to validate on"):
         rankers.fit([small_lists(0, lists=1), small_lists(1, lists=1)], RUN.model_copy(update={"ranker": ranker}))
-
-
-def test_machine_code_cut_short_by_a_crash_is_never_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ranker, matrix = lambdarank.fit([small_lists(0)], CONFIG, seed=7, threads=1), small_lists(3).matrix
-
-    def crash(self: object, cache: str, **options: object) -> None:
-        Path(cache).write_bytes(b"half of it")
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as broken:
-        broken.setattr("lleaves.Model.compile", crash)
-        with pytest.raises(KeyboardInterrupt):
-            ranker.compiled(tmp_path)
-    assert list(tmp_path.glob("*.o")) == []
-    assert ranker.compiled(tmp_path).score(matrix).tobytes() == ranker.score(matrix).tobytes()

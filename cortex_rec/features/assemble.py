@@ -2,16 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 
-from cortex_rec.arrays import F32, Array, Ragged
+from cortex_rec.arrays import F32, I64, Array, Ragged
 from cortex_rec.catalogue import Catalogue
 from cortex_rec.features import coupons, item, pair, person, taste, uplift, user
 from cortex_rec.features.recent import Recent, recent
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval.union import Candidates
 from cortex_rec.snapshot import Snapshot
+
+#: Rows of a block of `Matrix.blocks`.
+ROWS: Final = 32
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Matrix:
     names
         One a column.
     values
-        (len(lists.item), len(names)) float32; NaN where a feature has nothing to say.
+        (len(lists.item), len(names)) float32; NaN where a feature has nothing to say. The values of a feature lie together in memory.
     recent
         The latest items of each list's user.
     vectors
@@ -43,14 +48,32 @@ class Matrix:
         lists = Ragged.from_owner(self.lists.owner[chosen], self.lists.item[chosen], len(self.lists))
         return replace(self, lists=lists, values=self.values[chosen])
 
-    def columns(self, names: Sequence[str]) -> F32:
-        """(n, len(names)) float32 values of the named features, NaN for one that is not there."""
+    @cached_property
+    def blocks(self) -> F32:
+        """(ceil(n / ROWS), len(names) + 1, ROWS) float32, the values as machine code reads them, the last block filled up with zeros.
+
+        After the features of a block comes a row of NaN, for those that are not there.
+        """
+        n, width = self.values.shape
+        whole, rest = divmod(n, ROWS)
+        blocks = np.zeros((whole + (rest > 0), width + 1, ROWS), np.float32)
+        blocks[:whole, :width] = self.values[: whole * ROWS].T.reshape(width, whole, ROWS).swapaxes(0, 1)
+        blocks[whole:, :width, :rest] = self.values[whole * ROWS :].T
+        blocks[:, width] = np.nan
+        return blocks
+
+    def places(self, names: Sequence[str]) -> I64:
+        """(len(names),) int64 where the named features lie in each of `blocks`."""
         place = {name: column for column, name in enumerate(self.names)}
-        if all(name in place for name in names):
-            found: F32 = self.values[:, [place[name] for name in names]]
-            return found
-        missing = np.full(len(self.values), np.nan, np.float32)
-        return np.stack([self.values[:, place[name]] if name in place else missing for name in names], axis=1)
+        return np.array([place.get(name, len(self.names)) for name in names], np.int64)
+
+    def columns(self, names: Sequence[str]) -> F32:
+        """(n, len(names)) float32 values of the named features, NaN for one that is not there; those of a feature lie together."""
+        place = {name: column for column, name in enumerate(self.names)}
+        there = [name in place for name in names]
+        found = np.full((len(names), len(self.values)), np.nan, np.float32)
+        found[there] = self.values.T[[place[name] for name in names if name in place]]
+        return found.T
 
 
 def assemble(queries: Queries, candidates: Candidates, snapshot: Snapshot, catalogue: Catalogue) -> Matrix:
@@ -84,5 +107,5 @@ def assemble(queries: Queries, candidates: Candidates, snapshot: Snapshot, catal
         **{f"{name}_rank": candidates.ranks[:, i] for i, name in enumerate(retrievers)},
         "found_by": np.isfinite(candidates.ranks).sum(axis=1),
     }
-    values = np.stack([each.astype(np.float32, copy=False) for each in columns.values()], axis=1)
-    return Matrix(lists, tuple(columns), values, recent(queries), snapshot.item_vectors)
+    values = np.stack(list(columns.values()), dtype=np.float32, casting="same_kind")
+    return Matrix(lists, tuple(columns), values.T, recent(queries), snapshot.item_vectors)

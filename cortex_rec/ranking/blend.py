@@ -1,7 +1,7 @@
 """Boosted trees and the neural ranker as one: the weighted sum of their scores."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -56,10 +56,6 @@ class Blend:
         """What each kind of feature adds by way of the trees."""
         added: F32 = self.trees.contributions_by_kind(matrix) * self.weights[0]
         return added
-
-    def compiled(self, cache: Path) -> Self:
-        """The same with compiled trees."""
-        return replace(self, trees=self.trees.compiled(cache))
 
     def save(self, folder: Path) -> None:
         """Write into an existing folder."""

@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
 
 import lightgbm as lgb
-import lleaves
 import numpy as np
 
 from cortex_rec.arrays import F32
@@ -17,8 +16,8 @@ from cortex_rec.errors import EmptyTrainingSetError
 from cortex_rec.features import kinds
 from cortex_rec.features.assemble import Matrix
 from cortex_rec.folders import readable
-from cortex_rec.ranking import machine_code
 from cortex_rec.ranking.paths import Paths
+from cortex_rec.ranking.quick_trees import QuickTrees
 from cortex_rec.ranking.training import TrainingLists, bought, column, groups, informative, spread
 
 _NAMES: Final = "lambdarank.json"
@@ -35,36 +34,15 @@ class LambdaRank:
     ----------
     boosters
         By objective.
-    machine_code
-        The same trees compiled for this machine; empty where they are walked by LightGBM.
     """
 
     boosters: Mapping[str, lgb.Booster]
     features: tuple[str, ...]
-    machine_code: tuple[lleaves.Model, ...] = ()
 
     def score(self, matrix: Matrix) -> F32:
         """(n,) float32; a feature that the matrix lacks counts as missing."""
-        values = matrix.columns(self.features).astype(np.float64)
-        if len(values) == 0:
-            return np.zeros(0, np.float32)
-        if self.machine_code:
-            parts = [code.predict(values, n_jobs=1) for code in self.machine_code]
-        else:
-            parts = [booster.predict(values, num_threads=1) for booster in self.boosters.values()]
-        scores: F32 = np.sum(parts, axis=0).astype(np.float32)
+        scores: F32 = self._trees.score(matrix.blocks, matrix.places(self.features))[: len(matrix.values)].astype(np.float32)
         return scores
-
-    def compiled(self, cache: Path) -> Self:
-        """The same ranker several times quicker, with the same bits: its trees as machine code.
-
-        Parameters
-        ----------
-        cache
-            Folder for the code, made when absent: seconds to compile the first time, then milliseconds to load. Machine code is
-            made where it runs and never taken from a release.
-        """
-        return replace(self, machine_code=tuple(machine_code.of(booster.model_to_string(), cache) for booster in self.boosters.values()))
 
     def importances(self) -> list[tuple[str, float]]:
         """Features by their share of the total gain, the mean over the objectives, largest first."""
@@ -88,6 +66,10 @@ class LambdaRank:
         if len(matrix.values) == 0:
             return np.zeros((0, len(kinds.KINDS)), np.float32)
         return self._paths.of(self.boosters.values(), matrix.columns(self.features))
+
+    @cached_property
+    def _trees(self) -> QuickTrees:
+        return QuickTrees.of(self.boosters.values())
 
     @cached_property
     def _paths(self) -> Paths:

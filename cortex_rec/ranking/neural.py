@@ -6,6 +6,7 @@ The training is in `neural_training.py`, which needs torch; answering does not.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple, Self
@@ -20,6 +21,7 @@ from cortex_rec.features.assemble import Matrix
 from cortex_rec.folders import readable
 from cortex_rec.ranking import piecewise
 from cortex_rec.ranking.piecewise import Piecewise
+from cortex_rec.ranking.piecewise_layer import PiecewiseLayer
 from cortex_rec.ranking.training import TrainingLists, bought, column, informative
 
 #: Candidates scored at once, the last ones of a list filled up to as many: matrix products of another shape round otherwise, and a
@@ -27,6 +29,8 @@ from cortex_rec.ranking.training import TrainingLists, bought, column, informati
 BLOCK: Final = 64
 #: What is told of how an item was bought: see `habits`.
 HABITS: Final = 6
+#: A fit above this counts as this: its exponential, and the sum of a history's, are still numbers.
+_HIGHEST: Final = np.float32(80)
 # Several threads sum a product in another order than one does, and wait for each other longer than such small ones take.
 _blas: Final = ThreadpoolController().select(user_api="blas")
 _ARRAYS: Final = "neural.safetensors"
@@ -34,22 +38,44 @@ _NAMES: Final = "neural.json"
 
 
 class Memory(NamedTuple):
-    """What the candidates of one list attend to.
+    """What the candidates of one list attend to, all heads side by side.
 
     Parameters
     ----------
     item
         (length,) int32 item rows, -1 where the history is shorter.
-    keys, values
-        (heads, width of a head, length) and (heads, length, width of a head) float32.
+    keys
+        (item width, heads * length) float32, through which a candidate's vector gives its fit.
     bias
-        (heads, 1, length) float32, minus infinity where the history is shorter.
+        (heads * length,) float32 what is added to each fit, minus infinity where the history is shorter.
+    values
+        (heads * length, item width + heads) float32 what each head finds there, then ones, which add up the shares of each head.
     """
 
     item: I32
     keys: F32
-    values: F32
     bias: F32
+    values: F32
+
+
+class Joint(NamedTuple):
+    """All that the inputs of the crosses and of the deep part are multiplied by at once.
+
+    Parameters
+    ----------
+    weight, bias
+        (inputs, k) and (k,) float32: columns of the first deep layer, one that goes straight into the score, those of the first cross's
+        inner layer, and, cross by cross, those that bring what it lets through back into the score.
+    ends
+        Where each of these but the last ends.
+    layers
+        How many deep layers there are, the first among them.
+    """
+
+    weight: F32
+    bias: F32
+    ends: list[int]
+    layers: int
 
 
 @dataclass(frozen=True)
@@ -75,15 +101,14 @@ class Neural:
 
     def score(self, matrix: Matrix) -> F32:
         """(n,) float32 logits of a softmax over a list; a feature that the matrix lacks counts as missing."""
-        values, lists = matrix.columns(self.features), matrix.lists
-        scores = np.zeros(len(values), np.float32)
+        lists, scores = matrix.lists, np.zeros(len(matrix.values), np.float32)
+        features = self._first.of(matrix.blocks, matrix.places(self.features))
+        habit = habits(matrix.recent.days[:, : self.history], matrix.recent.baskets[:, : self.history])
         with _blas.limit(limits=1):
-            for i in np.flatnonzero(np.diff(lists.pointer)):
-                memory = self._memory(matrix, int(i))
-                for start in range(lists.pointer[i], lists.pointer[i + 1], BLOCK):
-                    rows = slice(start, min(start + BLOCK, lists.pointer[i + 1]))
-                    items = _filled(lists.item[rows])
-                    scores[rows] = self._block(_filled(values[rows]), items, matrix.vectors[items], memory)[: rows.stop - start]
+            for i in np.flatnonzero(np.diff(lists.pointer)).tolist():
+                rows = slice(lists.pointer[i], lists.pointer[i + 1])
+                memory = self._memory(matrix.recent.item[i, : self.history], habit[i], matrix.vectors)
+                scores[rows] = self._scored(features[rows], lists[i], matrix.vectors, memory)
         return scores
 
     def importances(self) -> list[tuple[str, float]]:
@@ -96,51 +121,81 @@ class Neural:
     def contributions_by_kind(self, matrix: Matrix) -> None:
         """None, for the same reason."""
 
-    def compiled(self, cache: Path) -> Self:
-        """Itself: NumPy is already machine code."""
-        return self
+    @cached_property
+    def _first(self) -> PiecewiseLayer:
+        return PiecewiseLayer.fold(self.pieces, len(self.features), self.weights["first.weight"], self.weights["first.bias"])
 
-    def _memory(self, matrix: Matrix, i: int) -> Memory:
-        heads, recent, latest = len(self.weights["same"]), matrix.recent, slice(0, self.history)
-        item = recent.item[i, latest]
-        habit = habits(recent.days[i, latest], recent.baskets[i, latest])
-        vectors = self._linear("item", matrix.vectors[np.maximum(item, 0)])
+    def _memory(self, item: I32, habit: F32, item_vectors: F32) -> Memory:
+        vectors = self._linear("item", item_vectors[np.maximum(item, 0)])
         keys = self._linear("key", vectors) + self._linear("habit_key", habit)
         values = self._linear("value", vectors) + self._linear("habit_value", habit)
         bias = np.where(item[:, None] >= 0, self._linear("habit_bias", habit), -np.inf).astype(np.float32)
-        return Memory(
-            item,
-            np.ascontiguousarray(keys.reshape(len(item), heads, -1).transpose(1, 2, 0)),
-            np.ascontiguousarray(values.reshape(len(item), heads, -1).transpose(1, 0, 2)),
-            np.ascontiguousarray(bias.T)[:, None],
-        )
+        heads, size = bias.shape[1], keys.shape[1]
+        # A head's part of a vector meets only its own keys and values: all others are zero.
+        own = np.repeat(np.eye(heads, dtype=np.float32), size // heads, axis=1)[:, None]
+        keys, values = (own * keys).reshape(-1, size).T, (own * values).reshape(-1, size)
+        ones = np.repeat(np.eye(heads, dtype=np.float32), len(item), axis=0)
+        query, query_bias = self.weights["query.weight"], self.weights["query.bias"]
+        return Memory(item, query @ keys, query_bias @ keys + bias.T.ravel(), np.concatenate([values, ones], axis=1))
 
-    def _block(self, values: F32, items: I32, vectors: F32, memory: Memory) -> F32:
-        """(BLOCK,) float32 scores of candidates of one list."""
-        candidate = self._linear("item", vectors)
-        context, attention = self._attended(candidate, items, memory)
-        features = np.maximum(self._linear("first", self.pieces.encode(values)), 0)
-        inputs = np.concatenate([features, candidate, context, candidate * context, attention], axis=1)
-        crossed = inputs
-        for layer in range(self._depth("cross_in")):
-            crossed = crossed + inputs * self._linear(f"cross_out.{layer}", crossed @ self.weights[f"cross_in.{layer}.weight"])
-        deep = inputs
-        for layer in range(self._depth("deep")):
-            deep = np.maximum(self._linear(f"deep.{layer}", deep), 0)
-        return self._linear("last", np.concatenate([deep, crossed], axis=1))[:, 0]
-
-    def _attended(self, candidate: F32, items: I32, memory: Memory) -> tuple[F32, F32]:
-        """What each candidate finds in the history (BLOCK, width), and how much of it fits, by head (BLOCK, heads)."""
-        heads, size, _ = memory.keys.shape
-        query = self._linear("query", candidate).reshape(BLOCK, heads, size).transpose(1, 0, 2)
-        fit = np.matmul(np.ascontiguousarray(query), memory.keys) + memory.bias
-        fit += self.weights["same"][:, None, None] * (items[:, None] == memory.item)
+    def _scored(self, features: F32, items: I32, item_vectors: F32, memory: Memory) -> F32:
+        """(n,) float32 scores of the candidates of one list, of whose features the first layer has made `features`."""
+        n, width, size = len(items), len(self.weights["first.bias"]), len(self.weights["item.bias"])
+        rows = -(-n // BLOCK) * BLOCK
+        vectors = np.zeros((rows, item_vectors.shape[1]), np.float32)
+        vectors[:n] = item_vectors[items]
+        candidate = self._linear("item", vectors.reshape(-1, BLOCK, vectors.shape[1]))
+        fit = (candidate @ memory.keys + memory.bias).reshape(rows, -1, len(memory.item))
+        again, latest = np.nonzero(items[:, None] == memory.item)
+        fit[again, :, latest] += self.weights["same"]
+        shares = np.exp(np.minimum(fit, _HIGHEST, out=fit), out=fit).reshape(-1, BLOCK, len(memory.bias))
+        found = shares @ memory.values
         # A key of zero that every history has: where nothing fits, nothing is found.
-        highest = np.maximum(fit.max(axis=2, keepdims=True), 0)
-        weight = np.exp(fit - highest)
-        total = weight.sum(axis=2, keepdims=True) + np.exp(-highest)
-        context = np.matmul(weight / total, memory.values)
-        return context.transpose(1, 0, 2).reshape(BLOCK, -1), (highest + np.log(total))[:, :, 0].T
+        total = found[..., size:] + 1
+        context = found[..., :size] / np.repeat(total, size // total.shape[-1], axis=-1)
+        shown = np.zeros((rows, width), np.float32)
+        np.maximum(features[:, :width], 0, out=shown[:n])
+        inputs = [shown.reshape(-1, BLOCK, width), candidate, context, candidate * context, np.log(total)]
+        return self._last(np.concatenate(inputs, axis=-1)).ravel()[:n]
+
+    def _last(self, inputs: F32) -> F32:
+        """(..., 1) float32 scores by the crosses and the deep part.
+
+        A cross is `inputs * y`; what the last layer makes of it comes down to sums over what the cross let through, times `inputs` times a
+        matrix. So all matrices that `inputs` meets are one.
+        """
+        joint = self._joint
+        deep: F32
+        scores: F32
+        deep, scores, through, *back = np.split(inputs @ joint.weight + joint.bias, joint.ends, axis=-1)
+        y: Array = np.ones(1, np.float32)
+        for layer, each in enumerate(back):
+            scores = scores + np.sum(through * each, axis=-1, keepdims=True)
+            if layer + 1 < len(back):
+                y = y + self._linear(f"cross_out.{layer}", through)
+                through = (inputs * y) @ self.weights[f"cross_in.{layer + 1}.weight"]
+        if deep.shape[-1] == 0:
+            return scores
+        deep = np.maximum(deep, 0)
+        for layer in range(1, joint.layers):
+            deep = np.maximum(self._linear(f"deep.{layer}", deep), 0)
+        return scores + deep @ self.weights["last.weight"][: deep.shape[-1]]
+
+    @cached_property
+    def _joint(self) -> Joint:
+        weights, crosses = self.weights, range(self._depth("cross_in"))
+        width = len(weights["first.bias"]) + 3 * len(weights["item.bias"]) + len(weights["same"])
+        last = weights["last.weight"][-width:]
+        straight = last * (1 + sum((weights[f"cross_out.{layer}.bias"][:, None] for layer in crosses), np.zeros(1, np.float32)))
+        nothing = np.zeros((width, 0), np.float32)
+        deep, through = weights.get("deep.0.weight", nothing), weights.get("cross_in.0.weight", nothing)
+        if deep is nothing:
+            straight = straight + weights["last.weight"][:width]
+        parts = [deep, straight, through, *(weights[f"cross_out.{layer}.weight"].T * last for layer in crosses)]
+        ends = np.cumsum([part.shape[1] for part in parts])
+        bias = np.zeros(ends[-1], np.float32)
+        bias[: ends[0]], bias[ends[0]] = weights.get("deep.0.bias", 0), weights["last.bias"][0]
+        return Joint(np.concatenate(parts, axis=1), bias, ends[:-1].tolist(), self._depth("deep"))
 
     def _linear(self, name: str, inputs: F32) -> F32:
         result: F32 = inputs @ self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
@@ -225,13 +280,3 @@ def habits(days: F32, baskets: F32) -> F32:
     age = np.log1p(days) / 3
     shapes = [age, age * age, np.exp(-days / 14), np.exp(-days / 60), np.exp(-(((days - 7) / 3) ** 2)), np.log(baskets) / 2]
     return np.nan_to_num(np.stack(shapes, axis=-1).astype(np.float32))
-
-
-def _filled(rows: Array) -> Array:
-    """The rows, with copies of the first after them, `BLOCK` in all."""
-    if len(rows) == BLOCK:
-        return rows
-    result = np.empty((BLOCK, *rows.shape[1:]), rows.dtype)
-    result[: len(rows)] = rows
-    result[len(rows) :] = rows[0]
-    return result

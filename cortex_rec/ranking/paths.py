@@ -52,25 +52,25 @@ class Paths:
         group
             (n_features,) int64 which of `n_groups` each feature belongs to.
         """
-        parts = [_ways(tree, group, n_groups) for booster in boosters for tree in _trees(booster)]
+        parts = [_ways(tree, group, n_groups) for booster in boosters for tree in trees_of(booster)]
         first = np.cumsum([0, *(len(part) for part in parts)])[:-1]
         return cls(first.astype(np.int32), np.concatenate(parts).astype(np.float32))
 
 
-def _trees(booster: lgb.Booster) -> list[dict[str, Array]]:
-    """The arrays of each tree in LightGBM's text format."""
+def trees_of(booster: lgb.Booster) -> list[dict[str, Array]]:
+    """The arrays of each tree in LightGBM's text format, those of its splits empty where it has none."""
     texts = booster.model_to_string().split("\nend of trees")[0].split("\nTree=")[1:]
-    wanted = {"split_feature", "left_child", "right_child", "leaf_value", "leaf_count"}
+    wanted = {"split_feature", "threshold", "decision_type", "left_child", "right_child", "leaf_value", "leaf_count"}
     trees = []
     for text in texts:
         lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-        trees.append({name: np.array(lines[name].split(), np.float64) for name in wanted & set(lines)})
+        trees.append({name: np.array(lines.get(name, "").split(), np.float64) for name in wanted})
     return trees
 
 
 def _ways(tree: dict[str, Array], group: I64, n_groups: int) -> F64:
     """(n_leaves, n_groups) float64 what each group adds on the way to each leaf of one tree."""
-    leaf, count = tree["leaf_value"], tree.get("leaf_count", np.ones(len(tree["leaf_value"])))
+    leaf, count = tree["leaf_value"], tree["leaf_count"]
     n = len(leaf)
     if n == 1:
         return np.zeros((1, n_groups))

@@ -40,10 +40,6 @@ class Ranker(Protocol):
         """
         ...
 
-    def compiled(self, cache: Path) -> Self:
-        """The same ranker with the same bits, quicker on this machine where that is possible; `cache` is a folder for machine code."""
-        ...
-
     def save(self, folder: Path) -> None:
         """Write into an existing folder."""
         ...

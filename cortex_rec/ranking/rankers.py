@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -73,10 +73,6 @@ class Calibrated:
     def contributions_by_kind(self, matrix: Matrix) -> F32 | None:
         """(n, len(KINDS)) float32 what features of each kind add to each score, quickly; None where that cannot be said."""
         return self.ranker.contributions_by_kind(matrix)
-
-    def compiled(self, cache: Path) -> Self:
-        """The same bits, quicker on this machine where that is possible; `cache` is a folder for machine code."""
-        return replace(self, ranker=self.ranker.compiled(cache))
 
     def save(self, folder: Path) -> None:
         """Write into an existing folder."""
