@@ -26,7 +26,7 @@ class Settings(BaseModel):
     release
         The id of the one to serve, which then is served whatever is promoted; or the channel that is followed.
     cache
-        The folder of what is made or fetched for this machine: the ranker's trees as machine code, and the releases of a bucket.
+        The folder of what is fetched for this machine: the releases of a bucket.
     state
         The folder of what is kept beside the releases: added items, who is forgotten, events. When absent it is the folder of releases, or
         one in `cache` when they are in a bucket.

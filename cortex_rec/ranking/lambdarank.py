@@ -170,7 +170,7 @@ def _dataset(lists: Sequence[TrainingLists], features: Sequence[str], reference:
 def scaled(booster: lgb.Booster, factor: float) -> lgb.Booster:
     """The trees with each leaf's value times a factor, rounded to a multiple of 2^-24, which float64 adds without error in any order.
 
-    So LightGBM, the compiled trees and any other engine give the same bits.
+    So LightGBM, `quick_trees.py` and any other engine give the same bits.
     """
     for number, tree in enumerate(booster.dump_model()["tree_info"]):
         for leaf in range(tree["num_leaves"]):
