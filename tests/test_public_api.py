@@ -104,7 +104,7 @@ def test_the_registered_retrievers_are_these() -> None:
 
 
 def test_a_configuration_has_these_sections() -> None:
-    sections = "name seed threads source events quality windows embeddings retrieval ranker ranking exploration evaluation"
+    sections = "engine scheduler name seed threads source events quality windows embeddings retrieval ranker ranking exploration evaluation"
     assert list(Config.model_fields) == [*sections.split(), "promotion", "monitoring", "enrichment", "workspace", "releases"]
 
 
