@@ -127,7 +127,7 @@ def test_workers_of_this_machine_make_what_one_process_makes_although_one_is_kil
     assert "cluster" not in again.stderr
 
 
-@pytest.mark.alone
+@pytest.mark.slow
 def test_a_clusters_workers_write_the_same_lists_although_one_is_killed(cluster: str, tmp_path: Path) -> None:
     made = small_release(tmp_path / "releases")
     users = [*(f"h{user:03}" for user in range(60)), *(f"stranger{number}" for number in range(3 * batch.PART))]
