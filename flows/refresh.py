@@ -7,9 +7,9 @@ from prefect import flow
 
 from cortex_rec.config import load_config
 from cortex_rec.releases.champion import released_at
-from flows.alarm import tell, tell_failure
-from flows.artifacts import failed_gate_shown, show_promotion, show_release, show_stages
-from flows.promotion import emit_promoted
+from flows.alarm import tell_failure
+from flows.artifacts import failed_gate_shown
+from flows.promotion import tell_the_end
 from tasks.check import check_tables
 from tasks.embed import embed_items
 from tasks.ingest import ingest
@@ -60,11 +60,5 @@ def refresh(config_path: str = "configs/complete_journey.yaml", overrides: dict[
     stages = [dataset, tables, encoded, content, fusion, snapshot, forward]
     made = release(config, parts, end, stages, {"refreshed_from": former.id, "forward": told_forward(forward)})
     decision = promote_refreshed(config, former, made)
-    show_stages(stages)
-    show_release(made)
-    show_promotion(decision)
-    if decision.moved:
-        emit_promoted(made.id, name=made.manifest.name)
-    if not decision.promoted:
-        tell(decision.told(), flow="refresh")
+    tell_the_end(made, decision, stages, flow="refresh")
     return made.id

@@ -8,10 +8,10 @@ from prefect import flow
 from cortex_rec.config import Config, load_config
 from cortex_rec.evaluation.variants import read as read_variants
 from cortex_rec.stages import StageOutput
-from flows.alarm import tell, tell_failure
-from flows.artifacts import failed_gate_shown, show_promotion, show_release, show_stages
+from flows.alarm import tell_failure
+from flows.artifacts import failed_gate_shown, show_stages
 from flows.engine import LOCAL, Engine, Pending, training_engine
-from flows.promotion import emit_promoted
+from flows.promotion import tell_the_end
 from tasks.check import check_tables
 from tasks.embed import embed_items
 from tasks.encode import encode
@@ -77,13 +77,7 @@ def train(config_path: str = "configs/complete_journey.yaml", overrides: dict[st
     stages = [*learned.stages, at_end, reference]
     made = release(config, parts | {"reference": reference}, plan.end, stages)
     decision = promote(config, made, encoded, at_test, ranker, plan.test)
-    show_stages(stages)
-    show_release(made)
-    show_promotion(decision)
-    if decision.moved:
-        emit_promoted(made.id, name=made.manifest.name)
-    if not decision.promoted:
-        tell(decision.told(), flow="train")
+    tell_the_end(made, decision, stages, flow="train")
     return made.id
 
 

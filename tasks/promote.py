@@ -1,6 +1,7 @@
 """The gate between a release and the shoppers."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,10 +24,28 @@ def promote(
     from cortex_rec.encoding import Encoded
     from cortex_rec.ranking.rankers import Calibrated
     from cortex_rec.recommender import Recommender
-    from cortex_rec.releases import channels, gate
+    from cortex_rec.releases import gate
     from cortex_rec.releases.gate import Challenger
     from cortex_rec.snapshot import Snapshot
     from cortex_rec.splits import Window
+
+    def judge(production: str) -> Decision:
+        parts = Encoded.load(encoded.path), Snapshot.load(snapshot.path), Calibrated.load(ranker.path)
+        challenger = Challenger(made, Recommender(*parts, config.exploration.share), Window(*window))
+        return gate.decide(config.releases, production, challenger, config, clock=time.perf_counter)
+
+    return settle(config, made, judge)
+
+
+def settle(config: Config, made: Release, judge: Callable[[str], Decision]) -> Decision:
+    """Judge a release against production, unless there is nothing to judge, and move production where that is decided; ends the task.
+
+    Parameters
+    ----------
+    judge
+        Given the id that production points to, decides.
+    """
+    from cortex_rec.releases import channels, gate
 
     root = config.releases
     with progress.line("promote") as line:
@@ -34,9 +53,7 @@ def promote(
         decision = gate.settled(root, made.id, production)
         line.cached = production is not None and production.release == made.id
         if decision is None and production is not None:
-            parts = Encoded.load(encoded.path), Snapshot.load(snapshot.path), Calibrated.load(ranker.path)
-            challenger = Challenger(made, Recommender(*parts, config.exploration.share), Window(*window))
-            decision = gate.decide(root, production.release, challenger, config, clock=time.perf_counter)
+            decision = judge(production.release)
         assert decision is not None
         decision = gate.carry_out(root, decision, production, at=datetime.now(UTC))
         decision.save(decision_file(Path(config.workspace), made.id))

@@ -13,14 +13,15 @@ from prefect.cache_policies import NO_CACHE
 from cortex_rec import columns
 from cortex_rec.config import Config
 from cortex_rec.errors import ConfigError, EmptyTrainingSetError, ReleaseNotFound
-from cortex_rec.releases.promotion import Decision, decision_file
+from cortex_rec.releases.promotion import Decision
 from cortex_rec.releases.store import Release
 from cortex_rec.stages import StageOutput
 from tasks import progress
 from tasks.embed import CONTENT
 from tasks.evaluate import FEWEST_CANDIDATES, METRICS
-from tasks.fusion import MODEL, PLACES
-from tasks.stage import MINUTE, Report, ended, quarantine, run, save_rules, stage_task
+from tasks.fusion import PLACES, keep_places
+from tasks.promote import settle
+from tasks.stage import MINUTE, Report, quarantine, run, save_rules, stage_task
 
 if TYPE_CHECKING:
     from cortex_rec.recommender import Recommender
@@ -116,14 +117,8 @@ def place(config: Config, former: Release, content: StageOutput) -> StageOutput:
     def write(folder: Path, report: Report) -> None:
         from cortex_rec.embeddings.content import Content
         from cortex_rec.embeddings.fusion import Fusion
-        from tasks.stage_gates import check_embeddings
 
-        items, network = Content.load(content.path / CONTENT), Fusion.load(former.path / "fusion")
-        placed = network.place(items)
-        save_rules(folder, check_embeddings(placed.vectors, len(items), quarantine=quarantine(config)).rules)
-        (folder / MODEL).mkdir()
-        network.save(folder / MODEL)
-        placed.save(folder / PLACES)
+        keep_places(folder, Fusion.load(former.path / "fusion"), Content.load(content.path / CONTENT), config)
 
     inputs = {"release": part_of(former, "fusion"), "content": content}
     return run(config, "place", inputs, {}, __name__, write, suites=["embeddings"])
@@ -205,15 +200,6 @@ def _with_what_came(former: Release, tables: StageOutput) -> "Recommender":
 @stage_task(name="promote-refreshed", timeout_seconds=60 * MINUTE)
 def promote_refreshed(config: Config, former: Release, made: Release) -> Decision:
     """Point production to the refreshed release when it shows as much, as quickly, and is not much larger."""
-    from cortex_rec.releases import channels, gate
+    from cortex_rec.releases import gate
 
-    root = config.releases
-    with progress.line("promote") as line:
-        production = channels.read(root, channels.PRODUCTION)
-        decision = gate.settled(root, made.id, production)
-        line.cached = production is not None and production.release == made.id
-        if decision is None:
-            decision = gate.decide_refreshed(former, made, config, clock=time.perf_counter)
-        decision = gate.carry_out(root, decision, production, at=datetime.now(UTC))
-        decision.save(decision_file(Path(config.workspace), made.id))
-    return ended(decision, cached=line.cached, message=f"{'promoted' if decision.promoted else 'kept as a candidate'}: {decision.why}")
+    return settle(config, made, lambda _: gate.decide_refreshed(former, made, config, clock=time.perf_counter))
