@@ -202,4 +202,4 @@ def promote_refreshed(config: Config, former: Release, made: Release) -> Decisio
     """Point production to the refreshed release when it shows as much, as quickly, and is not much larger."""
     from cortex_rec.releases import gate
 
-    return settle(config, made, lambda _: gate.decide_refreshed(former, made, config, clock=time.perf_counter))
+    return settle(config, made, lambda production: gate.decide_refreshed(production, former, made, config, clock=time.perf_counter))

@@ -4,6 +4,7 @@ import json
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,13 @@ from command_line import TINY, cortex_rec
 
 from cortex_rec import columns
 from cortex_rec.arrays import NO_ROW, vars_of
-from cortex_rec.config import FilesSource, TableFiles, Windows
+from cortex_rec.config import FilesSource, TableFiles, Windows, load_config
 from cortex_rec.dataset import Dataset
 from cortex_rec.encoding import Encoded, encode, followed_by
 from cortex_rec.errors import DataError, EmptyTrainingSetError
 from cortex_rec.features import statistics
 from cortex_rec.recommender import Recommender
-from cortex_rec.releases import channels
+from cortex_rec.releases import channels, gate
 from cortex_rec.releases.store import open_release
 from cortex_rec.snapshot import Snapshot
 from cortex_rec.sources import read
@@ -228,3 +229,12 @@ def test_a_night_that_cannot_be_says_why(nights: Nights) -> None:
     refused = cortex_rec("refresh", "other.yaml", folder=nights.folder)
     assert refused.returncode == 1
     assert f"ranker: is not what release {nights.told['release']} was made with. Run `cortex-rec train`." in refused.stderr
+
+
+def test_a_refreshed_release_does_not_undo_what_a_person_promoted_meanwhile(nights: Nights) -> None:
+    former, made = (open_release(nights.folder / "releases", name) for name in (nights.former, nights.told["release"]))
+    config = load_config(nights.folder / "shop.yaml")
+    kept = gate.decide_refreshed("2024-03-20-0123456789", former, made, config, clock=perf_counter)
+    assert (kept.promoted, kept.champion, kept.guards) == (False, "2024-03-20-0123456789", ())
+    assert kept.why == f"it was made from {former.id}, which is not in production any more"
+    assert gate.decide_refreshed(former.id, former, made, config, clock=perf_counter).guards

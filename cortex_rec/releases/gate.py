@@ -131,14 +131,24 @@ def decide(root: Path | str, production: str, challenger: Challenger, config: Co
     return promotion.decide(new.id, production, promotion.judge(first, second, at_release, config.promotion, **drawn))
 
 
-def decide_refreshed(former: Release, refreshed: Release, config: Config, *, clock: Callable[[], float]) -> Decision:
+def decide_refreshed(production: str, former: Release, refreshed: Release, config: Config, *, clock: Callable[[], float]) -> Decision:
     """Judge a release that has the ranker of another one and newer purchases, by what both show the same users; nothing is moved.
+
+    Parameters
+    ----------
+    production
+        The id that production points to.
+    former, refreshed
+        The release that the new one was made from, and the new one.
 
     Raises
     ------
     ArtifactError
         If one of the two cannot be read.
     """
+    if production != former.id:
+        # Somebody moved it while the night's work went on: what that person chose is not undone.
+        return Decision(refreshed.id, production, False, f"it was made from {former.id}, which is not in production any more")
     both = [Recommender.load(each.path) for each in (former, refreshed)]
     data = both[0].data
     buyers = np.flatnonzero(np.diff(data.histories.pointer)).astype(np.int32)
