@@ -1,5 +1,7 @@
 """Array types, ragged lists, and their files (safetensors: no pickle, memory-mapped on load)."""
 
+import json
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +27,8 @@ DAY = 86_400
 NO_ROW = -1
 #: Up to so many possible keys for each wanted one it is quicker to write down where each key lies than to search.
 _DENSE: Final = 32
+#: In which order the arrays of a safetensors file lie, by their type: the widest first.
+_ORDER: Final = ("U64", "I64", "F64", "F32", "U32", "I32", "F16", "I16", "I8", "U8")
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,45 @@ def vars_of(value: object) -> dict[str, Array]:
 def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write named arrays to one safetensors file."""
     save_file({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}, path)
+
+
+class ArraysFile:
+    """A safetensors file of arrays that are written piece by piece: then it holds what `save_arrays` would have written.
+
+    Parameters
+    ----------
+    path
+        A new file.
+    shapes
+        Of each array its dtype and length.
+
+    Source
+    ------
+    The safetensors format, huggingface/safetensors: the header's size as 8 bytes, the header as JSON padded to 8 bytes, the arrays.
+    """
+
+    def __init__(self, path: Path, shapes: Mapping[str, tuple[npt.DTypeLike, int]]) -> None:
+        self._path = path
+        self._dtypes = {name: np.dtype(dtype) for name, (dtype, _) in shapes.items()}
+        header: dict[str, dict[str, Any]] = {}
+        end = 0
+        kinds = {name: f"{dtype.kind.upper()}{8 * dtype.itemsize}" for name, dtype in self._dtypes.items()}
+        for name in sorted(shapes, key=lambda name: (_ORDER.index(kinds[name]), name)):
+            n = shapes[name][1]
+            start, end = end, end + n * self._dtypes[name].itemsize
+            header[name] = {"dtype": kinds[name], "shape": [n], "data_offsets": [start, end]}
+        told = json.dumps(header, separators=(",", ":")).encode()
+        told += b" " * (-len(told) % 8)
+        self._starts = {name: 8 + len(told) + one["data_offsets"][0] for name, one in header.items()}
+        with path.open("xb") as file:
+            file.write(struct.pack("<Q", len(told)) + told)
+            file.truncate(8 + len(told) + end)
+
+    def write(self, name: str, at: int, values: Array) -> None:
+        """Put values into an array, from the place `at` on."""
+        with self._path.open("r+b") as file:
+            file.seek(self._starts[name] + at * self._dtypes[name].itemsize)
+            values.astype(self._dtypes[name], copy=False).tofile(file)
 
 
 def load_arrays(path: Path) -> dict[str, Array]:

@@ -1,12 +1,18 @@
 """The tables that every source becomes."""
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Final, Self
 
 import polars as pl
 
 from cortex_rec import columns
 from cortex_rec.errors import DataError
+
+#: Purchases that are in memory at once, some 0.4 GB of them as tables.
+BLOCK: Final = 2_000_000
+_LINES: Final = "interactions"
 
 
 @dataclass(frozen=True)
@@ -48,17 +54,78 @@ class Dataset:
         _check("coupons", self.coupons, columns.COUPONS, columns.COUPONS_REQUIRED)
 
     def save(self, folder: Path) -> None:
-        """Write one Parquet file a table into an existing folder."""
-        for name, table in self.tables().items():
-            table.write_parquet(folder / f"{name}.parquet", compression="zstd", statistics=False)
+        """Write into an existing folder: one Parquet file a table, of the purchases one a block."""
+        self.stream().save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> "Dataset":
         """Read what `save` wrote."""
-        return cls(**{table.name: pl.read_parquet(folder / f"{table.name}.parquet") for table in fields(cls)})
+        return Stream.load(folder).whole()
+
+    def stream(self) -> "Stream":
+        """The same, its purchases a block at a time."""
+        return Stream(replace(self, interactions=self.interactions.clear()), lambda: self.interactions.iter_slices(BLOCK))
 
     def tables(self) -> dict[str, pl.DataFrame]:
         return {table.name: getattr(self, table.name) for table in fields(self)}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A dataset whose purchases come a block at a time, in their order: memory holds no more of them, however many there are.
+
+    Parameters
+    ----------
+    rest
+        All other tables; `interactions` has the columns and no row.
+    blocks
+        Gives the purchases, from the first on each time that it is asked; all blocks have the columns of `rest.interactions`.
+    """
+
+    rest: Dataset
+    blocks: Callable[[], Iterable[pl.DataFrame]]
+
+    def whole(self) -> Dataset:
+        """All of it in memory."""
+        return replace(self.rest, interactions=pl.concat([self.rest.interactions, *self.blocks()]))
+
+    def each(self, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Self:
+        """The same with every block changed, row by row; the columns stay."""
+        return replace(self, blocks=lambda: map(change, self.blocks()))
+
+    def save(self, folder: Path) -> None:
+        """Write into an existing folder: one Parquet file a table, of the purchases one a block."""
+        for name, table in self.rest.tables().items():
+            if name != _LINES:
+                _write(table, folder / f"{name}.parquet")
+        (folder / _LINES).mkdir()
+        for number, block in enumerate(_even(self.rest.interactions, self.blocks())):
+            _write(block, folder / _LINES / f"{number:05}.parquet")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """What `save` wrote; the purchases are read from there whenever they are asked for."""
+        files = sorted((folder / _LINES).glob("*.parquet"))
+        tables = {table.name: pl.read_parquet(folder / f"{table.name}.parquet") for table in fields(Dataset) if table.name != _LINES}
+        none = pl.scan_parquet(files[0]).head(0).collect()
+        return cls(Dataset(interactions=none, **tables), lambda: map(pl.read_parquet, files))
+
+
+def _even(none: pl.DataFrame, blocks: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same rows, `BLOCK` of them at a time, whatever the sizes that they come in; one block without a row where there is none."""
+    held = none
+    given = False
+    for block in blocks:
+        held = pl.concat([held, block])
+        while held.height >= BLOCK:
+            yield held.head(BLOCK).rechunk()
+            held, given = held.slice(BLOCK), True
+    if held.height or not given:
+        yield held.rechunk()
+
+
+def _write(table: pl.DataFrame, path: Path) -> None:
+    table.write_parquet(path, compression="zstd", statistics=False)
 
 
 def empty(schema: dict[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame:

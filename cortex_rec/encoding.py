@@ -1,21 +1,27 @@
 """A `Dataset` with dense rows in place of external ids: what everything after the gates works on."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
+import numpy as np
 import polars as pl
 
 from cortex_rec import columns
-from cortex_rec.arrays import load_arrays, save_arrays, vars_of
+from cortex_rec.arrays import ArraysFile, load_arrays, pointers, save_arrays, vars_of
 from cortex_rec.catalogue import Catalogue, Promotions
 from cortex_rec.coupons import Coupons
-from cortex_rec.dataset import Dataset
+from cortex_rec.dataset import BLOCK, Dataset, Stream
 from cortex_rec.errors import DataError, EmptyTrainingSetError
-from cortex_rec.histories import Histories, from_interactions
+from cortex_rec.histories import EVENT, Histories, from_interactions
 from cortex_rec.ids import IdMap
 from cortex_rec.people import People
 from cortex_rec.splits import day_of
+
+HISTORIES: Final = "histories.safetensors"
 
 
 @dataclass(frozen=True)
@@ -65,9 +71,14 @@ class Encoded:
         )
 
     def save(self, folder: Path) -> None:
+        """Write into an existing folder."""
+        save_arrays(folder / HISTORIES, vars_of(self.histories))
+        self._save_others(folder)
+
+    def _save_others(self, folder: Path) -> None:
+        """Write everything but the histories."""
         for name in ("users", "items", "stores"):
             getattr(self, name).save(folder / f"{name}.parquet")
-        save_arrays(folder / "histories.safetensors", vars_of(self.histories))
         self.catalogue.save(folder / "catalogue.parquet")
         self.promotions.save(folder / "promotions.safetensors")
         self.coupons.save(folder / "coupons.safetensors")
@@ -79,7 +90,7 @@ class Encoded:
             IdMap.load(folder / "users.parquet"),
             IdMap.load(folder / "items.parquet"),
             IdMap.load(folder / "stores.parquet"),
-            Histories(**load_arrays(folder / "histories.safetensors")),
+            Histories(**load_arrays(folder / HISTORIES)),
             Catalogue.load(folder / "catalogue.parquet"),
             Promotions.load(folder / "promotions.safetensors"),
             Coupons.load(folder / "coupons.safetensors"),
@@ -112,13 +123,64 @@ def encode(dataset: Dataset) -> Encoded:
     EmptyTrainingSetError
         If the dataset has no interaction.
     """
-    interactions = dataset.interactions
-    if interactions.is_empty():
-        raise EmptyTrainingSetError(
-            "interactions: no row is left after the gates. Check the source and its quarantine file.", table="interactions"
-        )
-    users, items, stores = _id_maps(dataset)
-    return _encoded(dataset, users, items, stores, from_interactions(interactions, users, items, stores))
+    if dataset.interactions.is_empty():
+        raise _nothing_left()
+    users, items, stores = _id_maps(dataset.items, _ids([dataset.interactions])[0])
+    return _encoded(dataset, users, items, stores, from_interactions(dataset.interactions, users, items, stores))
+
+
+def encode_stream(dataset: Stream, folder: Path) -> None:
+    """Write what `encode` gives into an existing folder, from purchases that come block by block and need not fit into memory.
+
+    The lines are laid aside by ranges of users first; then those of one range after the other are put in order.
+
+    Raises
+    ------
+    EmptyTrainingSetError
+        If the dataset has no interaction.
+    """
+    ids, n = _ids(dataset.blocks())
+    users, items, stores = _id_maps(dataset.rest.items, ids)
+    if n == 0:
+        raise _nothing_left()
+    file = ArraysFile(folder / HISTORIES, {"pointer": (np.int64, len(users) + 1)} | {name: (dtype, n) for name, dtype in EVENT.items()})
+    counts, at = np.zeros(len(users), np.int64), 0
+    for lines in _by_users(dataset, users, n, folder):
+        part = from_interactions(lines, users, items, stores)
+        for name in EVENT:
+            file.write(name, at, getattr(part, name))
+        counts += np.diff(part.pointer)
+        at += lines.height
+    file.write("pointer", 0, pointers(counts))
+    _encoded(dataset.rest, users, items, stores, from_interactions(dataset.rest.interactions, users, items, stores))._save_others(folder)
+
+
+def _by_users(dataset: Stream, users: IdMap, n: int, folder: Path) -> Iterator[pl.DataFrame]:
+    """All lines of one range of users after the other, each in the order in which they came; meanwhile they lie in `folder`."""
+    ranges = -(-n // BLOCK)
+    if ranges == 1:
+        yield pl.concat(dataset.blocks())
+        return
+    with TemporaryDirectory(dir=folder) as aside:
+        for number, block in enumerate(dataset.blocks()):
+            place = users.rows(block[columns.USER]).astype(np.int64) * ranges // len(users)
+            order = np.argsort(place, kind="stable")
+            ends = np.cumsum(np.bincount(place, minlength=ranges))
+            ordered = block[order]
+            for i, (start, end) in enumerate(pairwise([0, *ends.tolist()])):
+                ordered.slice(start, end - start).write_parquet(Path(aside) / f"{i}-{number:05}", compression="lz4", statistics=False)
+        for i in range(ranges):
+            files = sorted(Path(aside).glob(f"{i}-*"))
+            lines = pl.concat(map(pl.read_parquet, files))
+            for file in files:
+                file.unlink()
+            yield lines
+
+
+def _nothing_left() -> EmptyTrainingSetError:
+    return EmptyTrainingSetError(
+        "interactions: no row is left after the gates. Check the source and its quarantine file.", table="interactions"
+    )
 
 
 def followed_by(known: Encoded, as_of: int, later: Dataset, *, without: Collection[str] = ()) -> Encoded:
@@ -151,21 +213,30 @@ def followed_by(known: Encoded, as_of: int, later: Dataset, *, without: Collecti
         raise DataError(
             f"interactions: row {early[0]} was before {day_of(as_of)}, up to which all is known.", table="interactions", rows=early
         )
-    users, items, stores = _id_maps(later, known)
+    users, items, stores = _id_maps(later.items, _ids([interactions])[0], known)
     if without:
         users = IdMap(users.ids.filter(~users.ids.is_in(list(without))))
     then = known.histories.before(as_of).mapped(known.users.rows(users.ids), items.rows(known.items.ids), stores.rows(known.stores.ids))
     return _encoded(later, users, items, stores, then.followed_by(from_interactions(interactions, users, items, stores)))
 
 
-def _id_maps(dataset: Dataset, known: Encoded | None = None) -> tuple[IdMap, IdMap, IdMap]:
-    """Users, items and stores of the dataset and of what was known before, in ascending order."""
-    interactions, none = dataset.interactions, pl.Series([], dtype=pl.String)
+def _ids(blocks: Iterable[pl.DataFrame]) -> tuple[dict[str, pl.Series], int]:
+    """The distinct ids of users, items and stores in the lines, of stores none where no line has one; and how many lines there are."""
+    found, n = {name: pl.Series([], dtype=pl.String) for name in (columns.USER, columns.ITEM, columns.STORE)}, 0
+    for block in blocks:
+        n += block.height
+        found = {name: pl.concat([ids, block[name]]).unique() if name in block.columns else ids for name, ids in found.items()}
+    return found, n
+
+
+def _id_maps(listed: pl.DataFrame, bought: Mapping[str, pl.Series], known: Encoded | None = None) -> tuple[IdMap, IdMap, IdMap]:
+    """Users, items and stores of the lines, of the table of items and of what was known before, in ascending order."""
+    none = pl.Series([], dtype=pl.String)
     users, items, stores = (none, none, none) if known is None else (known.users.ids, known.items.ids, known.stores.ids)
     return (
-        IdMap.of(users, interactions[columns.USER]),
-        IdMap.of(items, interactions[columns.ITEM], dataset.items[columns.ITEM]),
-        IdMap.of(stores, interactions[columns.STORE] if columns.STORE in interactions.columns else none),
+        IdMap.of(users, bought[columns.USER]),
+        IdMap.of(items, bought[columns.ITEM], listed[columns.ITEM]),
+        IdMap.of(stores, bought[columns.STORE]),
     )
 
 

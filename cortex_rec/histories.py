@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -9,6 +10,17 @@ import polars as pl
 from cortex_rec import columns
 from cortex_rec.arrays import F32, I32, I64, NO_ROW, Array, Ragged, owners, pointers, ranges
 from cortex_rec.ids import IdMap
+
+#: What is kept of each event, in the order of the fields of `Histories`.
+EVENT: Final[dict[str, type[np.generic]]] = {
+    "item": np.int32,
+    "time": np.int64,
+    "basket": np.int64,
+    "store": np.int32,
+    "quantity": np.float32,
+    "price": np.float32,
+    "discount": np.float32,
+}
 
 
 @dataclass(frozen=True)

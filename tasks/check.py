@@ -14,12 +14,12 @@ def check_tables(config: Config, dataset: StageOutput) -> StageOutput:
     """Hold every table to its suite; bad rows go to `<workspace>/quarantine`, too many end the run."""
 
     def write(folder: Path, report: Report) -> None:
-        from cortex_rec.dataset import Dataset
+        from cortex_rec.dataset import Stream
         from cortex_rec.sources.known_by import known_by
         from tasks.table_gates import check_dataset
 
         clean, rules = check_dataset(
-            Dataset.load(dataset.path),
+            Stream.load(dataset.path),
             now=max([known_by(config.source), *_live_until(dataset.path)]),
             allowance=config.quality.max_bad_rows,
             quarantine=quarantine(config),

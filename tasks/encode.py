@@ -12,9 +12,9 @@ def encode(config: Config, tables: StageOutput) -> StageOutput:
     """Replace external ids by dense rows and order purchases by user."""
 
     def write(folder: Path, report: Report) -> None:
-        from cortex_rec.dataset import Dataset
-        from cortex_rec.encoding import encode
+        from cortex_rec.dataset import Stream
+        from cortex_rec.encoding import encode_stream
 
-        encode(Dataset.load(tables.path)).save(folder)
+        encode_stream(Stream.load(tables.path), folder)
 
     return run(config, "encode", {"tables": tables}, {}, __name__, write)

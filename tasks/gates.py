@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from cortex_rec.dataset import BLOCK
 from cortex_rec.errors import GateFailed
 
 # Read once, at import: nothing may reach out, whoever imports this first.
@@ -25,8 +26,6 @@ for _name in ("great_expectations", "great_expectations.data_context.types.base"
 
 SUITES: Final = Path(__file__).parent.parent / "expectations"
 _FIRST: Final = 5
-#: Rows that Great Expectations is given at once: it makes a pandas table of them, which takes some ten times the memory.
-BLOCK: Final = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -80,18 +79,86 @@ def check_table(
     GateFailed
         If more rows are bad than allowed, a rule of the whole table fails, or a column that the suite needs is absent.
     """
-    expectations = _applicable(suite, frame)
+    told: dict[str, Any] = {"allowance": allowance, "quarantine": quarantine, "parameters": parameters, "data_docs": data_docs}
+    rules, bad = check_blocks(frame.iter_slices(BLOCK), frame.clear(), suite, **told)
+    passed = frame if bad.is_empty() else frame.with_row_index("row").filter(~pl.col("row").is_in(bad.implode())).drop("row")
+    return GateResult(passed, rules)
+
+
+def check_blocks(
+    blocks: Iterable[pl.DataFrame],
+    none: pl.DataFrame,
+    suite: str,
+    *,
+    allowance: float,
+    quarantine: Path,
+    parameters: Mapping[str, Any] | None = None,
+    data_docs: Path | None = None,
+) -> tuple[list[dict[str, Any]], pl.Series]:
+    """Hold a table that comes in blocks to a suite: rules of rows in one block after the other, rules of the table at its end.
+
+    Parameters
+    ----------
+    blocks
+        Its rows, at most some `BLOCK` at a time.
+    none
+        The columns, without a row.
+    suite, allowance, quarantine, parameters, data_docs
+        See `check_table`.
+
+    Returns
+    -------
+    rules
+        See `GateResult.rules`.
+    bad
+        The rows that break a rule, 0-based in the whole table, ascending.
+
+    Raises
+    ------
+    GateFailed
+        See `check_table`.
+    """
+    # Great Expectations makes a pandas table of a block, which takes some ten times the memory.
+    expectations = _applicable(suite, none)
     used = sorted({column for expectation in expectations for column in _columns(expectation)})
-    found = _found(frame.select(used), suite, expectations, parameters or {}, data_docs)
-    rules = [_rule(suite, frame.height, expectation, *pair) for expectation, pair in zip(expectations, found, strict=True)]
-    bad = _bad_rows(frame, expectations, [rows for _, rows in found])
-    _write(quarantine / f"{suite}.csv", bad)
-    rows = bad["row"].unique().sort()
-    broken_tables = [rule for rule in rules if not rule["passed"] and rule["level"] == "table"]
-    if broken_tables or len(rows) > allowance * frame.height:
-        raise _failure(suite, frame.height, allowance, rows, rules, quarantine / f"{suite}.csv")
-    passed = frame if rows.is_empty() else frame.with_row_index("row").filter(~pl.col("row").is_in(rows.implode())).drop("row")
-    return GateResult(passed, [{k: v for k, v in rule.items() if k != "fix"} for rule in rules])
+    of_table = [expectation["meta"].get("level") == "table" for expectation in expectations]
+    tables, by_row = ([one for one, table in zip(expectations, of_table, strict=True) if table is wanted] for wanted in (True, False))
+    named = sorted({column for expectation in tables for column in _columns(expectation)})
+
+    def validated(frame: pl.DataFrame, wanted: list[dict[str, Any]], docs: Path | None) -> list[tuple[bool, list[int]]]:
+        return [_unexpected(suite, result) for result in _validate(frame, suite, wanted, parameters or {}, docs)["results"]]
+
+    found: list[tuple[bool, list[int]]] = [(True, []) for _ in expectations]
+    whole, bad, height = [none.select(named)], [_bad_rows(none, [], [], 0)], 0
+    each = iter(blocks)
+    block, following = next(each, none), next(each, None)
+    alone = following is None
+    while True:
+        judged = expectations if alone else by_row
+        results = validated(block.select(used), judged, data_docs if height == 0 else None)
+        bad.append(_bad_rows(block, judged, [rows for _, rows in results], height))
+        told = iter(results)
+        for i, table in enumerate(of_table):
+            if alone or not table:
+                holds, rows = next(told)
+                found[i] = found[i][0] and holds, found[i][1] + [height + row for row in rows]
+        whole.append(block.select(named))
+        height += block.height
+        if following is None:
+            break
+        block, following = following, next(each, None)
+    if tables and not alone:
+        columns_of_rules = pl.concat(whole) if named else pl.DataFrame({"rows": np.zeros(height, np.int8)})
+        told = iter(validated(columns_of_rules, tables, None))
+        found = [next(told) if table else pair for table, pair in zip(of_table, found, strict=True)]
+
+    rules = [_rule(suite, height, expectation, *pair) for expectation, pair in zip(expectations, found, strict=True)]
+    broken = pl.concat(bad)
+    _write(quarantine / f"{suite}.csv", broken)
+    wrong = broken["row"].unique().sort()
+    if any(not rule["passed"] and rule["level"] == "table" for rule in rules) or len(wrong) > allowance * height:
+        raise _failure(suite, height, allowance, wrong, rules, quarantine / f"{suite}.csv")
+    return [{k: v for k, v in rule.items() if k != "fix"} for rule in rules], wrong
 
 
 def _applicable(suite: str, frame: pl.DataFrame) -> list[dict[str, Any]]:
@@ -109,26 +176,6 @@ def _applicable(suite: str, frame: pl.DataFrame) -> list[dict[str, Any]]:
 
 def _columns(expectation: Mapping[str, Any]) -> list[str]:
     return [expectation["kwargs"]["column"]] if "column" in expectation["kwargs"] else []
-
-
-def _found(
-    frame: pl.DataFrame, suite: str, expectations: list[dict[str, Any]], parameters: Mapping[str, Any], data_docs: Path | None
-) -> list[tuple[bool, list[int]]]:
-    """Whether each rule holds, and the rows that break it: rules of rows in a block of them after the other, rules of tables at once."""
-    if frame.height <= BLOCK:
-        return [_unexpected(suite, result) for result in _validate(frame, suite, expectations, parameters, data_docs)["results"]]
-    of_table = [expectation["meta"].get("level") == "table" for expectation in expectations]
-    tables, rows = ([one for one, table in zip(expectations, of_table, strict=True) if table is wanted] for wanted in (True, False))
-    named = sorted({column for expectation in tables for column in _columns(expectation)})
-    whole = frame.select(named) if named else pl.DataFrame({"rows": np.zeros(frame.height, np.int8)})
-    of_tables = [_unexpected(suite, result) for result in _validate(whole, suite, tables, parameters, None)["results"]] if tables else []
-    of_rows: list[tuple[bool, list[int]]] = [(True, []) for _ in rows]
-    for at in range(0, frame.height, BLOCK):
-        results = _validate(frame.slice(at, BLOCK), suite, rows, parameters, data_docs if at == 0 else None)["results"]
-        for i, (holds, bad) in enumerate(_unexpected(suite, result) for result in results):
-            of_rows[i] = (of_rows[i][0] and holds, of_rows[i][1] + [at + row for row in bad])
-    taken = {True: iter(of_tables), False: iter(of_rows)}
-    return [next(taken[table]) for table in of_table]
 
 
 def _validate(
@@ -186,8 +233,8 @@ def _rule(suite: str, rows: int, expectation: Mapping[str, Any], success: bool, 
     }
 
 
-def _bad_rows(frame: pl.DataFrame, expectations: list[dict[str, Any]], found: list[list[int]]) -> pl.DataFrame:
-    """One line a broken rule and row, in the order of the rows."""
+def _bad_rows(frame: pl.DataFrame, expectations: list[dict[str, Any]], found: list[list[int]], before: int) -> pl.DataFrame:
+    """One line a broken rule and row, in the order of the rows, which are counted from `before`."""
     schema = {"row": pl.Int64, "rule": pl.String, "column": pl.String, "value": pl.String}
     parts = [pl.DataFrame(schema=schema)]
     for expectation, rows in zip(expectations, found, strict=True):
@@ -196,7 +243,7 @@ def _bad_rows(frame: pl.DataFrame, expectations: list[dict[str, Any]], found: li
             values = frame[rows].select(pl.concat_str([pl.col(name).cast(pl.String).fill_null("null") for name in shown], separator=" | "))
             rule, column = expectation["meta"]["rule"], ", ".join(shown)
             part = pl.DataFrame({"row": rows, "value": values.to_series()}).select(
-                "row", rule=pl.lit(rule), column=pl.lit(column), value="value"
+                pl.col("row") + before, rule=pl.lit(rule), column=pl.lit(column), value="value"
             )
             parts.append(part)
     return pl.concat(parts).sort("row", maintain_order=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # polars is imported where a stage runs, not where it is foun
 
     import polars as pl
 
-    from cortex_rec.dataset import Dataset
+    from cortex_rec.dataset import Stream
 
 #: The time of the last live purchase that joined, ISO 8601: the source's own gate knows nothing of it.
 LIVE_UNTIL: Final = "live_until.txt"
@@ -50,10 +50,10 @@ def ingest(config: Config, since: "datetime | None" = None) -> StageOutput:
 
     def write(folder: Path, report: Report) -> None:
         from cortex_rec.events import learning
-        from cortex_rec.sources import read
+        from cortex_rec.sources import stream
 
-        dataset = learning.without(read(config.source, config.windows, since=since), gone)
-        _tell(dataset.items)
+        dataset = learning.without(stream(config.source, config.windows, since=since), gone)
+        _tell(dataset.rest.items)
         if config.events is not None and live is not None:
             dataset = _joined(dataset, live, config.events, folder)
         dataset.save(folder)
@@ -81,16 +81,18 @@ def _live(section: Events, since: "datetime | None") -> "pl.DataFrame":
     return bought if since is None else bought.filter(bought[columns.TIMESTAMP] >= since)
 
 
-def _joined(dataset: "Dataset", live: "pl.DataFrame", section: Events, folder: Path) -> "Dataset":
+def _joined(dataset: "Stream", live: "pl.DataFrame", section: Events, folder: Path) -> "Stream":
     """The dataset with the live purchases; events that are too old to be of use are removed from their store."""
     from cortex_rec import events
     from cortex_rec.events import learning
 
-    longer, unlisted = learning.join(dataset, live)
-    added = longer.interactions.height - dataset.interactions.height
-    progress.note(f"{added:,} live purchases joined the source's" + (f", {unlisted:,} of unlisted items did not" if unlisted else ""))
-    if added:
-        (folder / LIVE_UNTIL).write_text(str(longer.interactions[columns.TIMESTAMP].max()), encoding="utf-8")
+    last = learning.newest(dataset)
+    longer, added, unlisted = learning.join(dataset, live, last)
+    progress.note(
+        f"{added.height:,} live purchases joined the source's" + (f", {unlisted:,} of unlisted items did not" if unlisted else "")
+    )
+    if added.height:
+        (folder / LIVE_UNTIL).write_text(str(added[columns.TIMESTAMP].max()), encoding="utf-8")
     with closing(events.open(section.store)) as store:
-        learning.keep(store, dataset, section.keep_days)
+        learning.keep(store, last, section.keep_days)
     return longer

@@ -73,10 +73,11 @@ def newest_moment(config: Config, former: Release, dataset: StageOutput) -> int:
     ConfigError
         If `windows.end` is not after the release's moment.
     """
-    import polars as pl
+    from cortex_rec.dataset import Stream
+    from cortex_rec.events import learning
 
     known = former.manifest.data.as_of
-    newest = pl.scan_parquet(dataset.path / "interactions.parquet").select(pl.col(columns.TIMESTAMP).max()).collect().item()
+    newest = learning.newest(Stream.load(dataset.path))
     if newest is None:
         raise EmptyTrainingSetError(
             f"interactions: there is no purchase since {known:%Y-%m-%d}, up to which release {former.id} knows all. "

@@ -1,29 +1,34 @@
 """The tables of a dataset through their gates."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from cortex_rec import columns
-from cortex_rec.dataset import Dataset
-from tasks.gates import GateResult, check_table
+from cortex_rec.arrays import I64, find
+from cortex_rec.dataset import Stream
+from tasks.gates import GateResult, check_blocks, check_table
 
 #: Of fewer items each may well have a value of its own.
 _FEWEST: Final = 100
+#: Of the hashes by which repeated lines are found; the result is the same by any.
+_SEED: Final = 0
 
 
 def check_dataset(
-    dataset: Dataset, *, now: datetime, allowance: float, quarantine: Path, data_docs: Path | None = None
-) -> tuple[Dataset, list[dict[str, Any]]]:
+    dataset: Stream, *, now: datetime, allowance: float, quarantine: Path, data_docs: Path | None = None
+) -> tuple[Stream, list[dict[str, Any]]]:
     """Set bad rows of every table aside.
 
     Parameters
     ----------
     dataset
-        What a source gave.
+        What a source gave; its purchases are read twice here, and once more with what is returned.
     now
         No purchase can have happened after this moment; `sources.known_by.known_by` tells it for a source.
     allowance
@@ -48,37 +53,82 @@ def check_dataset(
     def gate(name: str, frame: pl.DataFrame, **parameters: Any) -> GateResult:
         return check_table(frame, name, allowance=allowance, quarantine=quarantine, parameters=parameters, data_docs=data_docs)
 
-    bought = dataset.interactions[columns.ITEM].unique().implode()
-    first = {"is_first_row": pl.col(columns.ITEM).is_first_distinct(), "was_bought": pl.col(columns.ITEM).is_in(bought)}
-    items = gate("items", dataset.items.with_columns(**first))
-    users = gate("users", dataset.users.with_columns(is_first_row=pl.col(columns.USER).is_first_distinct()))
-    promotions = gate("promotions", dataset.promotions.with_columns(end_is_after_start=pl.col(columns.END) > pl.col(columns.START)))
-    of_campaign = dataset.campaigns.with_columns(
+    rest, given = dataset.rest, pl.all_horizontal(pl.col(columns.INTERACTIONS_REQUIRED).is_not_null())
+    bought, repeated = _looked_over(dataset)
+    first = {"is_first_row": pl.col(columns.ITEM).is_first_distinct(), "was_bought": pl.col(columns.ITEM).is_in(bought.implode())}
+    items = gate("items", rest.items.with_columns(**first))
+    users = gate("users", rest.users.with_columns(is_first_row=pl.col(columns.USER).is_first_distinct()))
+    promotions = gate("promotions", rest.promotions.with_columns(end_is_after_start=pl.col(columns.END) > pl.col(columns.START)))
+    of_campaign = rest.campaigns.with_columns(
         end_is_after_start=pl.col(columns.END) > pl.col(columns.START),
         is_first_row=pl.struct(columns.CAMPAIGN, columns.USER).is_first_distinct(),
     )
-    campaigns, coupons = gate("campaigns", of_campaign), gate("coupons", dataset.coupons)
+    campaigns, coupons = gate("campaigns", of_campaign), gate("coupons", rest.coupons)
 
-    lines = dataset.interactions
-    key = [name for name in (columns.BASKET, columns.USER, columns.ITEM, columns.TIMESTAMP) if name in lines.columns]
-    given = pl.all_horizontal(pl.col(columns.INTERACTIONS_REQUIRED).is_not_null())
-    interactions = gate(
-        "interactions",
+    def as_judged(block: pl.DataFrame, again: pl.Series) -> pl.DataFrame:
         # A null is a fault of its own; it is not said again as a repeated line or an unlisted item.
-        lines.with_columns(
-            is_first_line=pl.struct(key).is_first_distinct() | ~given,
+        return block.with_columns(
+            is_first_line=~again | ~given,
             item_is_listed=pl.col(columns.ITEM).is_in(items.passed[columns.ITEM].implode()) | pl.col(columns.ITEM).is_null(),
-        ),
-        now=now,
+        )
+
+    lines, bad = check_blocks(
+        (as_judged(block, again) for block, again in _marked(dataset, repeated)),
+        as_judged(rest.interactions, pl.Series([], dtype=pl.Boolean)),
+        "interactions",
+        allowance=allowance,
+        quarantine=quarantine,
+        parameters={"now": now},
+        data_docs=data_docs,
     )
-    results = {"interactions": interactions, "items": items, "users": users, "promotions": promotions}
-    results |= {"campaigns": campaigns, "coupons": coupons}
-    clean = Dataset(**{name: result.passed.select(dataset.tables()[name].columns) for name, result in results.items()})
-    rules = [rule for result in results.values() for rule in result.rules]
-    names = sorted(set(clean.items.columns) - set(columns.ITEMS))
+    results = {"items": items, "users": users, "promotions": promotions, "campaigns": campaigns, "coupons": coupons}
+    clean = replace(
+        dataset, rest=replace(rest, **{name: kept.passed.select(rest.tables()[name].columns) for name, kept in results.items()})
+    )
+    if not bad.is_empty():
+        clean = replace(clean, blocks=lambda: (block.filter(~aside) for block, aside in _marked(dataset, bad.to_numpy())))
+    rules = [*lines, *(rule for result in results.values() for rule in result.rules)]
+    names = sorted(set(clean.rest.items.columns) - set(columns.ITEMS))
     if names:
-        rules += check_table(attributes(clean.items, names), "attributes", allowance=0.0, quarantine=quarantine, data_docs=data_docs).rules
+        of_items = attributes(clean.rest.items, names)
+        rules += check_table(of_items, "attributes", allowance=0.0, quarantine=quarantine, data_docs=data_docs).rules
     return clean, rules
+
+
+def _looked_over(dataset: Stream) -> tuple[pl.Series, I64]:
+    """The distinct items of all purchases, and the rows, ascending, of lines that were there before.
+
+    Of each line eight bytes are kept; those that more than one line has are compared by what the lines say.
+    """
+    key = [name for name in (columns.BASKET, columns.USER, columns.ITEM, columns.TIMESTAMP) if name in dataset.rest.interactions.columns]
+    bought, hashes = dataset.rest.interactions[columns.ITEM], [np.zeros(0, np.uint64)]
+    for block in dataset.blocks():
+        bought = pl.concat([bought, block[columns.ITEM]]).unique(maintain_order=True)
+        hashes.append(block.select(key).hash_rows(seed=_SEED).to_numpy())
+    ordered = np.concatenate(hashes)
+    ordered.sort()
+    shared = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    del ordered
+    if len(shared) == 0:
+        return bought, np.zeros(0, np.int64)
+    alike, at = [dataset.rest.interactions.select(pl.lit(0, pl.Int64).alias("row"), *key)], 0
+    for block, own in zip(dataset.blocks(), hashes[1:], strict=True):
+        rows = np.flatnonzero(find(shared, own) >= 0)
+        alike.append(block[rows].select(pl.Series("row", at + rows), *key))
+        at += block.height
+    lines = pl.concat(alike)
+    return bought, lines.filter(~pl.struct(key).is_first_distinct())["row"].to_numpy()
+
+
+def _marked(dataset: Stream, rows: I64) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
+    """Each block, and whether its rows are among those of the whole table, given ascending."""
+    at = 0
+    for block in dataset.blocks():
+        own = rows[np.searchsorted(rows, at) : np.searchsorted(rows, at + block.height)] - at
+        among = np.zeros(block.height, bool)
+        among[own] = True
+        yield block, pl.Series(among)
+        at += block.height
 
 
 def attributes(items: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:

@@ -54,10 +54,16 @@ def bought(event_id: str, item: str, seconds: int, *, user: str = "ann", basket:
     return Event(event_id, "purchase", user, item, AT + seconds, basket, quantity, 0.5)
 
 
+def joined(dataset: Dataset, store: EventStore) -> tuple[Dataset, int]:
+    longer, added, unlisted = learning.join(dataset.stream(), learning.purchases(store), learning.newest(dataset.stream()))
+    assert added.height == longer.whole().interactions.height - dataset.interactions.height
+    return longer.whole(), unlisted
+
+
 def test_purchases_later_than_the_sources_last_join_it_with_the_columns_that_it_has(store: EventStore, dataset: Dataset) -> None:
     store.append([bought("e1", "jam", 0), bought("e2", "jam", 60, basket="b9"), bought("e3", "gin", 61), bought("e4", "milk", 62)])
     store.append([Event("e5", "cart", "ann", "jam", AT + 63)])
-    longer, unlisted = learning.join(dataset, learning.purchases(store))
+    longer, unlisted = joined(dataset, store)
     assert unlisted == 1
     assert longer.interactions.columns == dataset.interactions.columns
     assert longer.interactions.rows() == [
@@ -75,18 +81,18 @@ def test_equal_lines_of_a_basket_are_added_up_as_the_gate_wants_them(store: Even
 
 
 def test_nothing_live_leaves_the_tables_as_they_are(store: EventStore, dataset: Dataset) -> None:
-    longer, unlisted = learning.join(dataset, learning.purchases(store))
+    longer, unlisted = joined(dataset, store)
     assert (longer.interactions.equals(dataset.interactions), unlisted) == (True, 0)
 
 
 def test_what_is_older_than_it_is_to_be_kept_is_removed_but_for_hides(store: EventStore, dataset: Dataset) -> None:
     store.append([bought("e1", "jam", -30 * DAY - 1), bought("e2", "jam", -30 * DAY), Event("e3", "hide", "ann", "gin", 0)])
-    assert learning.keep(store, dataset, 30) == 1
+    assert learning.keep(store, learning.newest(dataset.stream()), 30) == 1
     assert [one.event_id for one in store.since(0)] == ["e3", "e2"]
 
 
 def test_who_is_forgotten_is_in_no_table(dataset: Dataset) -> None:
-    left = learning.without(dataset, {"ann"})
+    left = learning.without(dataset.stream(), {"ann"}).whole()
     assert left.interactions["user_id"].to_list() == left.users["user_id"].to_list() == ["bob"]
     assert left.items.height == 2
 

@@ -21,9 +21,9 @@ from cortex_rec.errors import GateFailed
 from cortex_rec.ranking.training import TrainingLists
 from cortex_rec.sources.known_by import known_by
 from cortex_rec.testing.ranker_contract import small_lists
+from tasks import table_gates
 from tasks.gates import check_table
 from tasks.stage_gates import check_candidates, check_embeddings, check_features, check_metrics
-from tasks.table_gates import check_dataset
 
 NOW = datetime(2024, 6, 1)
 
@@ -49,6 +49,11 @@ def dataset(interactions: pl.DataFrame, items: tuple[str | None, ...] = ("x", "y
     return Dataset(interactions, listed, empty({"user_id": pl.String}), empty(columns.PROMOTIONS))
 
 
+def check_dataset(data: Dataset, **told: Any) -> tuple[Dataset, list[dict[str, Any]]]:
+    clean, rules = table_gates.check_dataset(data.stream(), **told)
+    return clean.whole(), rules
+
+
 def broken(rules: list[dict[str, Any]]) -> dict[str, str]:
     return {rule["rule"]: rule["first"] for rule in rules if not rule["passed"]}
 
@@ -69,6 +74,20 @@ def test_a_table_in_blocks_passes_and_fails_as_the_whole_one(tmp_path: Path, mon
     assert blocks.passed.equals(whole.passed)
     assert not bad or (tmp_path / "blocks" / "interactions.csv").read_bytes() == (tmp_path / "whole" / "interactions.csv").read_bytes()
     assert (tmp_path / "docs" / "interactions" / "index.html").is_file()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_lines_that_repeat_in_another_block_are_found_and_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    lines = pl.concat([orders(), orders()[[2, 0]], orders(price=(1, -1.0))[[1]].with_columns(basket_id=pl.lit("another"))])
+    told = {"now": NOW, "allowance": 0.9}
+    whole, rules = check_dataset(dataset(lines), quarantine=tmp_path / "whole", **told)
+    monkeypatch.setattr("cortex_rec.dataset.BLOCK", size)
+    blocks, same = check_dataset(dataset(lines), quarantine=tmp_path / "blocks", **told)
+    assert broken(rules) == {"order line is there once": "4, 5", "price is not below 0": "6"}
+    assert same == rules
+    assert blocks.interactions.equals(whole.interactions)
+    assert blocks.interactions.equals(lines.head(4))
+    assert quarantined(tmp_path / "blocks", "interactions") == quarantined(tmp_path / "whole", "interactions")
 
 
 def test_good_tables_pass_whole_and_leave_no_quarantine(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Final
 
 import polars as pl
 
 from cortex_rec import columns
 from cortex_rec.arrays import DAY
-from cortex_rec.dataset import Dataset
+from cortex_rec.dataset import Stream
 from cortex_rec.events.protocol import EventStore
 
 _COLUMNS: Final = (columns.USER, columns.ITEM, columns.TIMESTAMP, columns.BASKET, columns.QUANTITY, columns.PRICE)
@@ -33,38 +34,46 @@ def purchases(store: EventStore) -> pl.DataFrame:
     return pl.DataFrame(rows, _SCHEMA, orient="row").group_by(line, maintain_order=True).agg(summed)
 
 
-def join(dataset: Dataset, live: pl.DataFrame) -> tuple[Dataset, int]:
+def newest(stream: Stream) -> datetime | None:
+    """The time of the last purchase, None where there is none."""
+    times = [block[columns.TIMESTAMP].max() for block in stream.blocks()]
+    return max((time for time in times if isinstance(time, datetime)), default=None)
+
+
+def join(stream: Stream, live: pl.DataFrame, last: datetime | None) -> tuple[Stream, pl.DataFrame, int]:
     """Add live purchases, as `purchases` gives them, that are later than the source's last one; what came up to it is in the source.
 
     Of a live purchase those columns are taken that the source's table has.
 
+    Parameters
+    ----------
+    last
+        What `newest` says of the stream.
+
     Returns
     -------
-    dataset
+    stream
         The same tables with more interactions, the live ones last.
+    added
+        Those that joined.
     unlisted
         How many were left out because the source has no such item.
     """
-    bought = dataset.interactions
-    later = live if bought.is_empty() else live.filter(pl.col(columns.TIMESTAMP) > bought[columns.TIMESTAMP].max())
-    listed = later.filter(pl.col(columns.ITEM).is_in(dataset.items[columns.ITEM].implode()))
-    taken = listed.select([name for name in bought.columns if name in listed.columns])
-    return replace(dataset, interactions=pl.concat([bought, taken], how="diagonal")), later.height - listed.height
+    later = live if last is None else live.filter(pl.col(columns.TIMESTAMP) > last)
+    listed = later.filter(pl.col(columns.ITEM).is_in(stream.rest.items[columns.ITEM].implode()))
+    added = pl.concat([stream.rest.interactions, listed], how="diagonal").select(stream.rest.interactions.columns)
+    return replace(stream, blocks=lambda: chain(stream.blocks(), [added])), added, later.height - listed.height
 
 
-def without(dataset: Dataset, users: Collection[str]) -> Dataset:
+def without(stream: Stream, users: Collection[str]) -> Stream:
     """The dataset without all that its tables tell of some users."""
     if not users:
-        return dataset
-    tables = {
-        name: table.filter(~pl.col(columns.USER).is_in(list(users)) | pl.col(columns.USER).is_null())
-        for name, table in dataset.tables().items()
-        if columns.USER in table.columns
-    }
-    return replace(dataset, **tables)
+        return stream
+    stays = ~pl.col(columns.USER).is_in(list(users)) | pl.col(columns.USER).is_null()
+    tables = {name: table.filter(stays) for name, table in stream.rest.tables().items() if columns.USER in table.columns}
+    return replace(stream.each(lambda lines: lines.filter(stays)), rest=replace(stream.rest, **tables))
 
 
-def keep(store: EventStore, dataset: Dataset, days: int) -> int:
+def keep(store: EventStore, last: datetime | None, days: int) -> int:
     """Remove events that are more than some days older than the source's last purchase, but for hides; gives their number."""
-    last = dataset.interactions[columns.TIMESTAMP].dt.epoch("s").max()
-    return store.trim(last - days * DAY) if isinstance(last, int) else 0
+    return 0 if last is None else store.trim(int(last.replace(tzinfo=UTC).timestamp()) - days * DAY)

@@ -28,13 +28,14 @@ def look(config: Config, log: Path | None, day: int) -> Seen:
     day
         Its first second, on the shop's own wall clock.
     """
-    dataset = learning.without(sources.read(config.source, config.windows), forgotten.read(places.state_of(config.releases)))
+    told = learning.without(sources.stream(config.source, config.windows), forgotten.read(places.state_of(config.releases)))
     since, until, theirs = day - LOG_WEEKS * WEEK, day + DAY, None
     if config.events is not None:
         with closing(events.open(config.events.store)) as store:
-            dataset, _ = learning.join(dataset, learning.purchases(store))
+            told, _, _ = learning.join(told, learning.purchases(store), learning.newest(told))
             theirs = _events(store, since, until) if log is not None else None
     shown = None if log is None else exposures.read(log, since, until)
+    dataset = told.whole()
     items = dataset.items if set(dataset.items.columns) > {columns.ITEM} else None
     return Seen(dataset.interactions, items, shown, theirs)
 

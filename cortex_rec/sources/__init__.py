@@ -1,7 +1,6 @@
 """Where purchases come from: one file a format, each ending in one `Dataset`."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -9,20 +8,25 @@ import polars as pl
 
 from cortex_rec import columns
 from cortex_rec.config import FilesSource, Source, Windows
-from cortex_rec.dataset import Dataset
+from cortex_rec.dataset import Dataset, Stream
 from cortex_rec.sources import complete_journey, files, hm, lightgcn_text
 
 #: `source.kind` -> what reads it. A new format is one new file and one line here.
-READERS: Final[dict[str, Callable[[Any, Windows], Dataset]]] = {
+READERS: Final[dict[str, Callable[[Any, Windows], Dataset | Stream]]] = {
     "complete_journey": complete_journey.read,
-    "files": files.read,
+    "files": files.stream,
     "hm": hm.read,
     "lightgcn_text": lightgcn_text.read,
 }
 
 
 def read(source: Source, windows: Windows, *, since: datetime | None = None) -> Dataset:
-    """Read a source into its tables.
+    """Read a source into its tables, all in memory: see `stream`."""
+    return stream(source, windows, since=since).whole()
+
+
+def stream(source: Source, windows: Windows, *, since: datetime | None = None) -> Stream:
+    """Read a source into its tables, the purchases block by block.
 
     Parameters
     ----------
@@ -35,17 +39,16 @@ def read(source: Source, windows: Windows, *, since: datetime | None = None) -> 
 
     Returns
     -------
-    Dataset
-        Checked tables; rows are in file order.
+    Stream
+        Checked tables; rows are in file order. Own files are read block by block; other sources are in memory.
 
     Raises
     ------
     DataError
         If a file is missing, empty, damaged or not in the shape that the configuration says.
     """
-    if since is None:
-        return READERS[source.kind](source, windows)
     if isinstance(source, FilesSource):
-        return files.read(source, windows, since=since)
-    whole = READERS[source.kind](source, windows)
-    return replace(whole, interactions=whole.interactions.filter(pl.col(columns.TIMESTAMP) >= since))
+        return files.stream(source, windows, since=since)
+    made = READERS[source.kind](source, windows)
+    found = made if isinstance(made, Stream) else made.stream()
+    return found if since is None else found.each(lambda lines: lines.filter(pl.col(columns.TIMESTAMP) >= since))
