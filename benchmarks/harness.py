@@ -46,7 +46,7 @@ class Benchmark:
         """
         result = {
             "name": self.name,
-            "commit": _git("rev-parse", "HEAD") + ("-dirty" if _git("status", "--porcelain") else ""),
+            "commit": commit(),
             "machine": _machine(),
             "versions": {"python": platform.python_version()} | {library: metadata.version(library) for library in LIBRARIES},
             "seed": self.seed,
@@ -130,6 +130,11 @@ def _machine() -> dict[str, Any]:
         [line.split(":", 1)[1].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")] if cpu.exists() else []
     )
     return {"processor": models[0] if models else platform.processor(), "cores": os.cpu_count(), "system": platform.platform()}
+
+
+def commit() -> str:
+    """The commit of the code that runs, told where files differ from it."""
+    return _git("rev-parse", "HEAD") + ("-dirty" if _git("status", "--porcelain") else "")
 
 
 def _git(*arguments: str) -> str:

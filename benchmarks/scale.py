@@ -1,10 +1,11 @@
 """How the cost grows with the data: the whole training flow, a night's refresh and the lists of all users, on made-up shops of any size.
 
-`SIZES=1400000,14000000` are the order lines of each shop, made by `cortex-rec synth`: users grow with them, items with their square root.
-A shop's last eight days are held back; a night brings the first of them. `COMPARED=1400000` are the sizes at which a release made from
-scratch that night is made, too: what the refreshed one and it recommend is judged by the seven days after. `FRESH=0` keeps what an
-earlier run has trained. At the largest size implicit and LensKit learn the same distinct purchases as LightGCN, our graph retriever, and
-give the hundred best items of all users that these have not; `PEERS=0` leaves them out.
+`SIZES=1400000,14000000,70000000` are the order lines of each shop, made by `cortex-rec synth`: users grow with them, items with their
+square root. A shop's last eight days are held back; a night brings the first of them, at the sizes `NIGHTS=1400000,14000000`.
+`COMPARED=1400000` are the sizes at which a release made from scratch that night is made, too: what the refreshed one and it recommend is
+judged by the seven days after. `FRESH=0` keeps what an earlier run has trained; its rows say at which commit. At the largest size of
+`NIGHTS` implicit and LensKit learn the same distinct purchases as LightGCN, our graph retriever, and give the hundred best items of all
+users that these have not; `PEERS=0` leaves them out.
 """
 
 import json
@@ -25,7 +26,7 @@ from typing import Any, Final
 import numpy as np
 import yaml
 
-from benchmarks.harness import OUT, Benchmark, whole_numbers
+from benchmarks.harness import OUT, Benchmark, commit, whole_numbers
 from benchmarks.peers.compare import HERE, environment
 from cortex_rec import columns
 from cortex_rec.arrays import DAY, Ragged, find
@@ -43,7 +44,8 @@ from cortex_rec.sources import read
 from cortex_rec.splits import Window, distinct
 from cortex_rec.stages import RECORD
 
-SIZES: Final = whole_numbers("SIZES", "1400000,14000000")
+SIZES: Final = whole_numbers("SIZES", "1400000,14000000,70000000")
+NIGHTS: Final = whole_numbers("NIGHTS", "1400000,14000000")
 COMPARED: Final = whole_numbers("COMPARED", "1400000")
 FRESH: Final = os.environ.get("FRESH", "1") != "0"
 PEERS: Final = os.environ.get("PEERS", "1") != "0"
@@ -122,11 +124,13 @@ def main() -> None:
         rows.append({"method": "synth", "events": events, "seconds": round(shop.made(), 1)})
         whole[events], stages = trained(shop)
         rows += [{"method": f"train: {name}", "events": events, **figures} for name, figures in stages.items()]
-        rows.append({"method": "train", "events": events, **_figures(whole[events]), **_a_million(whole[events], events)})
-        rows += night(shop, whole[events])
+        trained_at = {"trained_at": whole[events].told["commit"][:10]}
+        rows.append({"method": "train", "events": events, **_figures(whole[events]), **_a_million(whole[events], events), **trained_at})
+        rows += night(shop, whole[events]) if events in NIGHTS else []
         print(json.dumps(rows[-4:]), flush=True)
-    if PEERS:
-        rows += side_by_side(Shop(max(SIZES), OUT / "scale" / str(max(SIZES))))
+    if PEERS and set(SIZES) & set(NIGHTS):
+        largest = max(set(SIZES) & set(NIGHTS))
+        rows += side_by_side(Shop(largest, OUT / "scale" / str(largest)))
     seconds = [whole[events].seconds for events in SIZES]
     slope = float(np.polyfit(np.log(SIZES), np.log(seconds), 1)[0]) if len(SIZES) > 1 else None
     peak = max(each.peak_rss_mb for each in whole.values())
@@ -145,10 +149,10 @@ def trained(shop: Shop) -> tuple[Ran, dict[str, dict[str, float]]]:
         stages = _stages(config.parent)
         # Each stage starts the process's count anew, so the largest of them all is that of the run.
         peak = max(one.peak_rss_mb, *(round(stage["peak_rss_mb"]) for stage in stages.values()))
-        told = {"seconds": one.seconds, "peak_rss_mb": peak, "release": one.told["release"], "stages": stages}
+        told = {"seconds": one.seconds, "peak_rss_mb": peak, "release": one.told["release"], "commit": commit(), "stages": stages}
         record.write_text(json.dumps(told), encoding="utf-8")
     told = json.loads(record.read_text(encoding="utf-8"))
-    return Ran(told["seconds"], told["peak_rss_mb"], {"release": told["release"]}), told["stages"]
+    return Ran(told["seconds"], told["peak_rss_mb"], {name: told[name] for name in ("release", "commit")}), told["stages"]
 
 
 def night(shop: Shop, training: Ran) -> list[dict[str, Any]]:
