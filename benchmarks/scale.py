@@ -5,7 +5,9 @@ square root. A shop's last eight days are held back; a night brings the first of
 `COMPARED=1400000` are the sizes at which a release made from scratch that night is made, too: what the refreshed one and it recommend is
 judged by the seven days after. `FRESH=0` keeps what an earlier run has trained; its rows say at which commit. At the largest size of
 `NIGHTS` implicit and LensKit learn the same distinct purchases as LightGCN, our graph retriever, and give the hundred best items of all
-users that these have not; `PEERS=0` leaves them out.
+users that these have not; `PEERS=0` leaves them out. `ITEMS=1000000` are the items listed in a shop of `SERVED` order lines, whose release,
+learned from one window, answers one user after the other: how long retrieval takes, and what its indexes find of the nearest; `ITEMS=0`
+leaves it out.
 """
 
 import json
@@ -38,7 +40,10 @@ from cortex_rec.evaluation import metrics, significance
 from cortex_rec.recommender import Recommender
 from cortex_rec.releases import contest
 from cortex_rec.releases.store import open_release
+from cortex_rec.requests import Request
+from cortex_rec.retrieval.graph import Graph
 from cortex_rec.retrieval.index import Index, search
+from cortex_rec.retrieval.vector import Vector
 from cortex_rec.snapshot import Snapshot
 from cortex_rec.sources import read
 from cortex_rec.splits import Window, distinct
@@ -49,7 +54,11 @@ NIGHTS: Final = whole_numbers("NIGHTS", "1400000,14000000")
 COMPARED: Final = whole_numbers("COMPARED", "1400000")
 FRESH: Final = os.environ.get("FRESH", "1") != "0"
 PEERS: Final = os.environ.get("PEERS", "1") != "0"
+ITEMS: Final = int(os.environ.get("ITEMS", "1000000"))
 SEED: Final = 7
+#: Order lines of the shop of so many items, and how many users it is asked for one by one.
+SERVED: Final = 4_000_000
+SERVED_USERS: Final = 300
 #: Items of each list beside the peers', and how many ours looks at, since a user's own are left out of them.
 LISTED: Final = 100
 LOOKED_AT: Final = 500
@@ -83,10 +92,13 @@ class Shop:
     ----------
     folder
         Has `data`, all of the year, and `<name>`, what a training may know of it, with its workspace and releases.
+    items
+        How many are listed; as many as go with the events when absent.
     """
 
     events: int
     folder: Path
+    items: int | None = None
 
     @property
     def days(self) -> list[Path]:
@@ -97,10 +109,11 @@ class Shop:
         """Make the data where they are not there; gives the seconds, 0 when they were."""
         if (self.folder / "data").exists():
             return 0.0
-        return ran("synth", "--events", str(self.events), "--seed", str(SEED), "--output", str(self.folder / "data")).seconds
+        listed = [] if self.items is None else ["--items", str(self.items)]
+        return ran("synth", "--events", str(self.events), *listed, "--seed", str(SEED), "--output", str(self.folder / "data")).seconds
 
-    def known(self, name: str, days: Sequence[Path]) -> Path:
-        """The configuration of a training that knows only some days."""
+    def known(self, name: str, days: Sequence[Path], **further: Any) -> Path:
+        """The configuration of a training that knows only some days, with further settings."""
         place = self.folder / name
         (place / "interactions").mkdir(parents=True, exist_ok=True)
         for day in days:
@@ -110,7 +123,9 @@ class Shop:
         config = yaml.safe_load((self.folder / "data" / "config.yaml").read_text(encoding="utf-8"))
         config["source"]["items"] = {"path": str(self.folder / "data" / "items.parquet")}
         path = place / "config.yaml"
-        path.write_text(yaml.safe_dump(config | {name: str(place / name) for name in ("workspace", "releases")}), encoding="utf-8")
+        path.write_text(
+            yaml.safe_dump(config | {name: str(place / name) for name in ("workspace", "releases")} | further), encoding="utf-8"
+        )
         return path
 
 
@@ -131,6 +146,7 @@ def main() -> None:
     if PEERS and set(SIZES) & set(NIGHTS):
         largest = max(set(SIZES) & set(NIGHTS))
         rows += side_by_side(Shop(largest, OUT / "scale" / str(largest)))
+    rows += at_many_items(Shop(SERVED, OUT / "scale" / f"{ITEMS}-items", ITEMS)) if ITEMS else []
     seconds = [whole[events].seconds for events in SIZES]
     slope = float(np.polyfit(np.log(SIZES), np.log(seconds), 1)[0]) if len(SIZES) > 1 else None
     peak = max(each.peak_rss_mb for each in whole.values())
@@ -138,9 +154,9 @@ def main() -> None:
     benchmark.finish([head, *({"default": False} | row for row in rows)], sizes=SIZES, compared=COMPARED)
 
 
-def trained(shop: Shop) -> tuple[Ran, dict[str, dict[str, float]]]:
+def trained(shop: Shop, **further: Any) -> tuple[Ran, dict[str, dict[str, float]]]:
     """The first training of a shop, and seconds and memory of its stages, those of one name added up."""
-    config = shop.known("shop", shop.days[:-HELD_BACK])
+    config = shop.known("shop", shop.days[:-HELD_BACK], **further)
     record = config.parent / "trained.json"
     if FRESH or not record.exists():
         for name in ("workspace", "releases"):
@@ -244,6 +260,45 @@ def _ours(release: Path, folder: Path) -> dict[str, float]:
     np.save(folder / "items.npy", lists)
     peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     return {"train_seconds": round(learned - start, 1), "lists_seconds": round(listed - learned, 1), "peak_rss_mb": peak}
+
+
+def at_many_items(shop: Shop) -> list[dict[str, Any]]:
+    """How long retrieval for one user takes where so many items are listed, and what its indexes find of what is nearest."""
+    made = shop.made()
+    training, _ = trained(shop, windows={"training": 1, "users": SERVED_USERS})
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        figures = pool.submit(_served, shop.folder / "shop" / "releases").result()
+    return [
+        {"method": "one user's retrieval", "events": shop.events, "items": shop.items, "seconds": round(made + training.seconds, 1)}
+        | figures
+    ]
+
+
+def _served(releases: Path) -> dict[str, Any]:
+    """In a process of its own, so that its memory is its own."""
+    release = Recommender.load(open_release(releases).path)
+    chosen = np.sort(np.random.default_rng(SEED).permutation(len(release.data.users))[:SERVED_USERS])
+    asked = [release.ask([Request(user)]).queries for user in release.data.users.external(chosen)]
+    retrievers = release.snapshot.union.retrievers
+    for queries in asked[:20]:
+        release.snapshot.union.retrieve(queries)
+    taken = []
+    for queries in asked:
+        start = time.perf_counter()
+        release.snapshot.union.retrieve(queries)
+        taken.append(1000 * (time.perf_counter() - start))
+    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    figures: dict[str, Any] = {"p50_ms": round(float(np.median(taken)), 2), "p95_ms": round(float(np.percentile(taken, 95)), 2)}
+    graph, vector = retrievers["graph"], retrievers["vector"]
+    assert isinstance(graph, Graph) and isinstance(vector, Vector)
+    for name, index, places in (("graph", graph.index, graph._vectors), ("vector", vector.index, vector._taste)):
+        n, recalls = release.snapshot.union.sizes[name], []
+        for queries in asked:
+            place = places(queries)
+            exact = search(Index(index.vectors, index.rows), place, n)
+            recalls.append(np.isin(exact.item, search(index, place, n).item).mean())
+        figures |= {f"{name}_items": len(index.rows), f"{name}_recall@{n}": round(float(np.mean(recalls)), 4)}
+    return figures | {"peak_rss_mb": peak}
 
 
 def _first_bought(shop: Shop, data: Encoded, start: int) -> Ragged:
