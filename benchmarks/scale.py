@@ -123,9 +123,8 @@ class Shop:
         config = yaml.safe_load((self.folder / "data" / "config.yaml").read_text(encoding="utf-8"))
         config["source"]["items"] = {"path": str(self.folder / "data" / "items.parquet")}
         path = place / "config.yaml"
-        path.write_text(
-            yaml.safe_dump(config | {name: str(place / name) for name in ("workspace", "releases")} | further), encoding="utf-8"
-        )
+        config |= {name: str(place / name) for name in ("workspace", "releases")} | further
+        path.write_text(yaml.safe_dump(config), encoding="utf-8")
         return path
 
 
@@ -290,7 +289,8 @@ def _served(releases: Path) -> dict[str, Any]:
     peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     figures: dict[str, Any] = {"p50_ms": round(float(np.median(taken)), 2), "p95_ms": round(float(np.percentile(taken, 95)), 2)}
     graph, vector = retrievers["graph"], retrievers["vector"]
-    assert isinstance(graph, Graph) and isinstance(vector, Vector)
+    assert isinstance(graph, Graph)
+    assert isinstance(vector, Vector)
     for name, index, places in (("graph", graph.index, graph._vectors), ("vector", vector.index, vector._taste)):
         n, recalls = release.snapshot.union.sizes[name], []
         for queries in asked:
