@@ -1,5 +1,6 @@
 """Data-quality gates: a table against its Great Expectations suite in `expectations/`."""
 
+import gc
 import json
 import logging
 import os
@@ -146,6 +147,8 @@ def check_blocks(
         height += block.height
         if following is None:
             break
+        # Great Expectations' contexts refer to themselves, and each holds its block until they are looked for.
+        gc.collect()
         block, following = following, next(each, None)
     if tables and not alone:
         columns_of_rules = pl.concat(whole) if named else pl.DataFrame({"rows": np.zeros(height, np.int8)})
