@@ -8,11 +8,11 @@ from typing import Final, Self
 import numpy as np
 import scipy.sparse as sp
 
-from cortex_rec.arrays import DAY, F32, F64, I32, NO_ROW, Array, extended, load_arrays, pointers, save_arrays, sums
+from cortex_rec.arrays import DAY, F32, F64, I32, NO_ROW, Array, extended, largest, load_arrays, pointers, save_arrays, sums
 from cortex_rec.config import Copurchase as CopurchaseConfig
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
-from cortex_rec.retrieval.protocol import Evidence, ScoresItems, best
+from cortex_rec.retrieval.protocol import Evidence, ScoresItems
 
 HALF_LIFE_DAYS = 30.0
 #: Pairs of items in one basket that are in memory at once.
@@ -79,14 +79,14 @@ def fit(evidence: Evidence, config: CopurchaseConfig, *, start: object = None) -
         near = sp.csr_matrix(held_by[items] @ holds)
         near.data *= np.repeat(scale[items], np.diff(near.indptr))
         near.data *= scale[near.indices]
-        near.sort_indices()
         for row in np.flatnonzero(np.diff(near.indptr)):
             cells = slice(near.indptr[row], near.indptr[row + 1])
             others, cosines = near.indices[cells], near.data[cells]
             cosines[others == items.start + row] = 0
-            kept = best(cosines, config.neighbours, others)
-            neighbours[items.start + row, : len(kept)] = kept
-            weights[items.start + row, : len(kept)] = cosines[np.searchsorted(others, kept)]
+            kept = largest(cosines, others, config.neighbours)
+            kept = kept[cosines[kept] > 0]
+            neighbours[items.start + row, : len(kept)] = others[kept]
+            weights[items.start + row, : len(kept)] = cosines[kept]
     return Copurchase(neighbours, weights)
 
 
