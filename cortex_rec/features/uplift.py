@@ -81,7 +81,7 @@ def fit(histories: Histories, promotions: Promotions, subcategory: I32, n_items:
     sold, lines, mailed, displayed = (np.zeros(n, np.int64) for _ in range(4))
     for _, block in histories.blocks():
         bought = block.between(start, as_of)
-        offer = past.covering(bought.store, bought.item, bought.time, n_items)
+        offer = past.covering(bought.store, bought.item, bought.time)
         sold += np.bincount(bought.item, minlength=n)
         for total, mask in ((lines, offer >= 0), (mailed, past.mailer[offer] > 0), (displayed, past.display[offer] > 0)):
             total += np.bincount(bought.item[(offer >= 0) & mask], minlength=n)
