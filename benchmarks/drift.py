@@ -167,8 +167,9 @@ def prepare(config: Config, releases: Path, answered: tuple[int, int]) -> tuple[
     bought: list[tuple[int, int, Raw]] = []
     for week in range(REPORTED[1]):
         start_of = FIRST + week * WEEK
-        known = Known.of(base.data.histories, len(base.data.items), len(base.data.stores), start_of)
         own = purchases.of_histories(base.data, start_of, start_of + WEEK)
+        n_items = len(base.data.items)
+        known = Known.of(base.data.histories, n_items, len(base.data.stores), start_of, own.pairs(n_items))
         for day in range(start_of, start_of + WEEK, DAY):
             bought.append((day, week, purchases.raw(own.between(start_of, day + DAY), known, base.data, content, day, known)))
     some = answered[0] < answered[1]

@@ -22,7 +22,7 @@ from cortex_rec.evaluation.candidates import describe
 from cortex_rec.evaluation.evaluate import judge_lists
 from cortex_rec.evaluation.next_basket import TifuKnn, UpCf
 from cortex_rec.features import statistics
-from cortex_rec.histories import Histories
+from cortex_rec.histories import Histories, Past
 from cortex_rec.queries import ask
 from cortex_rec.retrieval.protocol import Evidence
 from cortex_rec.retrieval.union import REGISTRY
@@ -163,7 +163,7 @@ def _evidence(data: Encoded, before: Histories, as_of: int, seed: int) -> Eviden
     subcategory, n = data.catalogue.codes["subcategory"], len(data.items)
     counted = statistics.fit(before, subcategory, n, len(data.stores), as_of=as_of)
     nowhere = Placed(np.zeros((n, 1), np.float32), np.zeros(n, np.float32))
-    return Evidence(before, counted, data.catalogue, data.promotions.active(as_of), nowhere, as_of, seed)
+    return Evidence(Past(before, as_of), counted, data.catalogue, data.promotions.active(as_of), nowhere, as_of, seed)
 
 
 def _quantiles(name: str, values: F64, wanted: tuple[int, ...]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Array types, ragged lists, and their files (safetensors: no pickle, memory-mapped on load)."""
+"""Array types, ragged lists, and their files (safetensors: no pickle)."""
 
 import json
 import struct
@@ -29,6 +29,8 @@ NO_ROW = -1
 _DENSE: Final = 32
 #: In which order the arrays of a safetensors file lie, by their type: the widest first.
 _ORDER: Final = ("U64", "I64", "F64", "F32", "U32", "I32", "F16", "I16", "I8", "U8")
+#: Types of safetensors that are mapped.
+_MAPPED: Final = {"BOOL": "?", "F32": "<f4", "F64": "<f8", "I8": "<i1", "I32": "<i4", "I64": "<i8"}
 
 
 @dataclass(frozen=True)
@@ -216,8 +218,14 @@ class ArraysFile:
             values.astype(self._dtypes[name], copy=False).tofile(file)
 
 
-def load_arrays(path: Path) -> dict[str, Array]:
+def load_arrays(path: Path, *, mapped: bool = False) -> dict[str, Array]:
     """Read what `save_arrays` wrote.
+
+    Parameters
+    ----------
+    mapped
+        Give read-only views of the file, of which the system reads what is looked at, when it is. Who cuts such a file short ends the
+        process; so this is for files that nobody else writes.
 
     Raises
     ------
@@ -225,9 +233,28 @@ def load_arrays(path: Path) -> dict[str, Array]:
         If the file is missing or damaged.
     """
     try:
-        return dict(load_file(path))
-    except (OSError, SafetensorError) as error:
+        return _map(path) if mapped else dict(load_file(path))
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(
             f"{path}: cannot be read as a safetensors file ({error}). Delete its folder and run again, "
             "or go back to a release that `cortex-rec releases verify` passes."
         ) from error
+
+
+def _map(path: Path) -> dict[str, Array]:
+    """Views of a file: eight bytes that tell the length of a header in JSON, the header, and the arrays one after another."""
+    content = np.memmap(path, np.uint8, "r").view(np.ndarray)
+    start = 8 + int.from_bytes(content[:8].tobytes(), "little")
+    if start > len(content):
+        raise ValueError("it is shorter than its header")
+    found: dict[str, Array] = {}
+    for name, told in json.loads(content[8:start].tobytes()).items():
+        if name == "__metadata__":
+            continue
+        first, last = told["data_offsets"]
+        if start + last > len(content):
+            raise ValueError(f"it ends within {name!r}")
+        array = content[start + first : start + last].view(_MAPPED[told["dtype"]]).reshape(told["shape"])
+        # `save_arrays` lays numbers at multiples of their size; another writer need not have.
+        found[name] = np.require(array, requirements="A")
+    return found

@@ -4,6 +4,7 @@ import difflib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -140,6 +141,26 @@ class Places:
         return np.where(at >= 0, self.offer[at], NO_ROW)
 
 
+class Starts(NamedTuple):
+    """Offers in the order of one number, which ascends by store, item and start.
+
+    Parameters
+    ----------
+    width
+        One more than the largest item row that has an offer.
+    first, span
+        Seconds of the first start, and more than there are from it to the last one.
+    key, order
+        `((store + 1) * width + item) * span + start - first + 1`, ascending, and the position of each one's offer.
+    """
+
+    width: int
+    first: int
+    span: int
+    key: I64
+    order: I64
+
+
 @dataclass(frozen=True)
 class Promotions:
     """Offers sorted by start: an item in a store (-1: every store) in [start, end), in a display or a mailer.
@@ -188,23 +209,29 @@ class Promotions:
         known = (items[self.item] >= 0) & (everywhere | (store >= 0))
         return replace(self, item=items[self.item], store=store)._keep(known)
 
-    def covering(self, store: I32, item: I32, time: I64, n_items: int) -> I64:
+    @cached_property
+    def _starts(self) -> Starts:
+        """Sorted once for all blocks of purchases that `covering` is asked about."""
+        width, first = int(self.item.max()) + 1, int(self.start.min())
+        span = int(self.start.max()) - first + 2
+        key = ((self.store.astype(np.int64) + 1) * width + self.item) * span + (self.start - first + 1)
+        order = np.argsort(key, kind="stable")
+        return Starts(width, first, span, key[order], order)
+
+    def covering(self, store: I32, item: I32, time: I64) -> I64:
         """(n,) int64 the offer of each item in each store at each time, else one that holds in every store, else -1.
 
         Where several hold at once in one store, it is the one that started last.
         """
         if self.empty or len(item) == 0:
             return np.full(len(item), NO_ROW, np.int64)
-        # One number that ascends by store, item and start; what started before all the times may as well have started at the first.
-        first = int(time.min())
-        span = max(int(time.max()), int(self.start.max())) - first + 1
-        key = ((self.store.astype(np.int64) + 1) * n_items + self.item) * span + np.maximum(self.start - first, 0)
-        order = np.argsort(key, kind="stable")
-        key = key[order]
+        width, first, span, key, order = self._starts
+        # What is before the first start comes before every offer, and after the last one all have started.
+        moment = np.clip(time - first + 1, 0, span - 1)
 
         def latest(of_store: I64) -> I64:
-            wanted = (of_store * n_items + item) * span
-            at = np.searchsorted(key, wanted + (time - first), side="right") - 1
+            wanted = (of_store * width + item) * span
+            at = np.searchsorted(key, wanted + moment, side="right") - 1
             while True:
                 started = (at >= 0) & (key[at] >= wanted)
                 over = started & (time >= self.end[order[at]])
@@ -213,8 +240,8 @@ class Promotions:
                 # A shorter offer that is over may hide a longer one that started before it.
                 at = at - over
 
-        local = latest(store.astype(np.int64) + 1)
-        return np.where((local >= 0) & (store >= 0), local, latest(np.zeros(len(item), np.int64)))
+        local, everywhere = latest(store.astype(np.int64) + 1), latest(np.zeros(len(item), np.int64))
+        return np.where(item < width, np.where((local >= 0) & (store >= 0), local, everywhere), NO_ROW)
 
     def _stores(self, mask: Bool, width: int) -> F32:
         item, store = self.item[mask], self.store[mask]

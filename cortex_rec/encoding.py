@@ -85,12 +85,13 @@ class Encoded:
         self.people.save(folder / "people.safetensors")
 
     @classmethod
-    def load(cls, folder: Path) -> "Encoded":
+    def load(cls, folder: Path, *, mapped: bool = False) -> "Encoded":
+        """Read what `save` wrote; with `mapped` purchases stay in their file until they are looked at (see `load_arrays`)."""
         return cls(
             IdMap.load(folder / "users.parquet"),
             IdMap.load(folder / "items.parquet"),
             IdMap.load(folder / "stores.parquet"),
-            Histories(**load_arrays(folder / HISTORIES)),
+            Histories(**load_arrays(folder / HISTORIES, mapped=mapped)),
             Catalogue.load(folder / "catalogue.parquet"),
             Promotions.load(folder / "promotions.safetensors"),
             Coupons.load(folder / "coupons.safetensors"),

@@ -1,5 +1,6 @@
 """Purchases by user as arrays: what features and retrievers read, offline for a million users or online for one."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Final
@@ -8,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from cortex_rec import columns
-from cortex_rec.arrays import F32, I32, I64, NO_ROW, Array, Ragged, owners, pointers, ranges
+from cortex_rec.arrays import F32, I32, I64, NO_ROW, Bool, Ragged, owners, pointers, ranges
 from cortex_rec.ids import IdMap
 
 #: What is kept of each event, in the order of the fields of `Histories`.
@@ -21,6 +22,8 @@ EVENT: Final[dict[str, type[np.generic]]] = {
     "price": np.float32,
     "discount": np.float32,
 }
+#: Lines that are worked on at once, as far as they are not of a single user.
+BLOCK: Final = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,27 @@ class Histories:
 
     def before(self, as_of: int) -> "Histories":
         """Only what happened before the moment `as_of`."""
-        return self._keep(self.time < as_of)
+        return self._keep(lambda time: time < as_of)
 
     def between(self, start: int, end: int) -> "Histories":
         """Only what happened in [start, end)."""
-        return self._keep((self.time >= start) & (self.time < end))
+        return self._keep(lambda time: (time >= start) & (time < end))
+
+    def blocks(self) -> Iterator[tuple[int, "Histories"]]:
+        """Consecutive users with about `BLOCK` lines together: the first one's row, and their histories, which share the memory of these.
+
+        A sum over blocks takes the working memory of one of them, whatever the shop's size. Without a user there is one, which is empty.
+        """
+        first = 0
+        while True:
+            last = max(int(np.searchsorted(self.pointer, self.pointer[first] + BLOCK, side="right")) - 1, first + 1)
+            last = min(last, self.n_users)
+            lines = slice(self.pointer[first], self.pointer[last])
+            pointer = self.pointer[first : last + 1] - self.pointer[first]
+            yield first, Histories(pointer, *(getattr(self, field.name)[lines] for field in fields(self)[1:]))
+            if last == self.n_users:
+                return
+            first = last
 
     def take(self, users: I32) -> "Histories":
         """The histories of some users, in the given order; a negative row gives an empty history."""
@@ -112,12 +131,50 @@ class Histories:
         store = np.append(stores, NO_ROW).astype(np.int32)[taken.store]
         return replace(taken, item=items[taken.item], store=store)
 
-    def _keep(self, mask: Array) -> "Histories":
-        counts = np.bincount(self.owner[mask], minlength=self.n_users)
-        return self._at(np.flatnonzero(mask), pointers(counts))
+    def _keep(self, wanted: Callable[[I64], Bool]) -> "Histories":
+        """The events at wanted times; these histories themselves where that is all of them."""
+        starts = range(0, len(self.time), BLOCK)
+        parts = [at + np.flatnonzero(wanted(self.time[at : at + BLOCK])) for at in starts]
+        kept = parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.int64), *parts])
+        if len(kept) == len(self.time):
+            return self
+        return self._at(kept, np.searchsorted(kept, self.pointer))
 
     def _at(self, positions: I64, pointer: I64) -> "Histories":
         return Histories(pointer, *(getattr(self, field.name)[positions] for field in fields(self)[1:]))
+
+
+@dataclass(frozen=True)
+class Past:
+    """What happened before a moment, of more users than fit into memory: some of them, or all in blocks.
+
+    Parameters
+    ----------
+    histories
+        Purchases of all users; what is not before `as_of` is never given out.
+    as_of
+        The moment, seconds since 1970.
+    """
+
+    histories: Histories
+    as_of: int
+
+    @property
+    def n_users(self) -> int:
+        return self.histories.n_users
+
+    def take(self, users: I32) -> Histories:
+        """See `Histories.take`."""
+        return self.histories.take(users).before(self.as_of)
+
+    def blocks(self, start: int | None = None) -> Iterator[tuple[int, Histories]]:
+        """See `Histories.blocks`; nothing before `start`, where it is given."""
+        for first, block in self.histories.blocks():
+            yield first, block.before(self.as_of) if start is None else block.between(start, self.as_of)
+
+    def whole(self) -> Histories:
+        """All of it in memory: for what does not work in blocks."""
+        return self.histories.before(self.as_of)
 
 
 def from_baskets(baskets: Ragged, time: int) -> Histories:

@@ -64,8 +64,14 @@ class Recommender:
     events: EventStore | None = None
 
     @classmethod
-    def load(cls, release: Path) -> Self:
+    def load(cls, release: Path, *, mapped: bool = False) -> Self:
         """Read the folder of a release (`cortex_rec.releases.store.open_release` finds and checks it).
+
+        Parameters
+        ----------
+        mapped
+            Leave purchases in their file until they are looked at: for a task that ends soon, on a folder that nobody writes to. A
+            service must not, since a file that is cut short would end it.
 
         Raises
         ------
@@ -75,7 +81,7 @@ class Recommender:
         try:
             config = json.loads((release / "config.json").read_text(encoding="utf-8"))
             return cls(
-                Encoded.load(release / "encoded"),
+                Encoded.load(release / "encoded", mapped=mapped),
                 Snapshot.load(release / "snapshot"),
                 Calibrated.load(release / "ranker"),
                 config["exploration"]["share"],
@@ -207,7 +213,7 @@ class Recommender:
     def _known_until(self) -> int:
         """The time of the last purchase that the release knows."""
         time = self.data.histories.time
-        return int(time[time < self.snapshot.as_of].max(initial=0))
+        return int(np.max(time, where=time < self.snapshot.as_of, initial=0))
 
     def _rows_of(self, items: Sequence[str]) -> I32:
         if not items:

@@ -18,6 +18,7 @@ from cortex_rec.features import statistics as item_statistics
 from cortex_rec.features import uplift as offer_uplift
 from cortex_rec.features.statistics import Statistics
 from cortex_rec.features.uplift import Uplift
+from cortex_rec.histories import Past
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.people import People
 from cortex_rec.retrieval import union as retrieval
@@ -113,15 +114,14 @@ def fit(encoded: Encoded, content: Placed, config: Config, *, as_of: int, start:
     EmptyTrainingSetError
         If nothing was bought before `as_of`.
     """
-    histories = encoded.histories.before(as_of)
-    if len(histories.item) == 0:
+    if int(encoded.histories.time.min(initial=as_of)) >= as_of:
         raise EmptyTrainingSetError(
             f"interactions: nothing was bought before {day_of(as_of)}. Ask for fewer training windows or a later `windows.end`."
         )
     subcategory, n_items = encoded.catalogue.codes["subcategory"], len(encoded.items)
-    statistics = item_statistics.fit(histories, subcategory, n_items, len(encoded.stores), as_of=as_of)
-    uplift = offer_uplift.fit(histories, encoded.promotions, subcategory, n_items, as_of=as_of)
+    statistics = item_statistics.fit(encoded.histories, subcategory, n_items, len(encoded.stores), as_of=as_of)
+    uplift = offer_uplift.fit(encoded.histories, encoded.promotions, subcategory, n_items, as_of=as_of)
     promotions = encoded.promotions.active(as_of)
-    evidence = Evidence(histories, statistics, encoded.catalogue, promotions, content, as_of, config.seed)
+    evidence = Evidence(Past(encoded.histories, as_of), statistics, encoded.catalogue, promotions, content, as_of, config.seed)
     fitted = retrieval.fit(evidence, config.retrieval, start=None if start is None else start.union)
     return Snapshot(as_of, statistics, promotions, uplift, encoded.coupons.active(as_of, n_items), encoded.people, fitted)

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from cortex_rec import arrays
 from cortex_rec.arrays import DAY, I32, Ragged
 from cortex_rec.config import Windows
 from cortex_rec.errors import ConfigError
-from cortex_rec.histories import Histories
+from cortex_rec.histories import Histories, Past
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def windows(config: Windows, histories: Histories) -> tuple[list[Window], Window
             f"{training[0].label}, but the first purchase is of {day_of(first)}. "
             "Ask for fewer or shorter windows, or a later `windows.end`."
         )
-    if not np.any((histories.time >= test.start) & (histories.time < test.end)):
+    if len(histories.between(test.start, test.end).item) == 0:
         raise ConfigError(
             f"windows: no purchase lies in the test window {test.label} to {day_of(test.end)}; the data end on {day_of(last)}. "
             "Change `windows.end`."
@@ -94,13 +95,15 @@ def drawn(users: I32, most: int | None, *, seed: int | list[int]) -> I32:
     return users[np.sort(np.random.default_rng(seed).permutation(len(users))[:most])]
 
 
-def distinct(histories: Histories) -> Ragged:
+def distinct(histories: Histories | Past) -> Ragged:
     """Each user's distinct items, ascending."""
-    if len(histories.item) == 0:
-        return Ragged(np.zeros(histories.n_users + 1, np.int64), histories.item)
-    width = int(histories.item.max()) + 1
-    keys = np.unique(histories.owner * width + histories.item)
-    return Ragged.from_owner(keys // width, (keys % width).astype(np.int32), histories.n_users)
+    return Ragged.joined([_distinct(block) for _, block in histories.blocks()])
+
+
+def _distinct(histories: Histories) -> Ragged:
+    width = int(histories.item.max(initial=0)) + 1
+    owner, item = np.divmod(arrays.distinct(histories.owner * width + histories.item), width)
+    return Ragged.from_owner(owner, item, histories.n_users)
 
 
 def held_out(pairs: Ragged, share: float, *, seed: int) -> tuple[Ragged, Ragged]:

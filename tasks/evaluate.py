@@ -37,7 +37,7 @@ def evaluate(
         from cortex_rec.snapshot import Snapshot
         from tasks.stage_gates import check_candidates, check_metrics
 
-        data = Encoded.load(encoded.path)
+        data = Encoded.load(encoded.path, mapped=True)
         recommender = Recommender(data, Snapshot.load(snapshot.path), Calibrated.load(ranker.path), config.exploration.share)
         asked: dict[str, Any] = {"seed": config.seed, "most": config.windows.users}
         judged = judge(recommender, period, **asked)

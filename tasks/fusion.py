@@ -26,10 +26,11 @@ def fuse(config: Config, encoded: StageOutput, content: StageOutput, as_of: int)
         from cortex_rec.embeddings import fusion_training
         from cortex_rec.embeddings.content import Content
         from cortex_rec.encoding import Encoded
+        from cortex_rec.histories import Past
 
         items = Content.load(content.path / CONTENT)
-        histories = Encoded.load(encoded.path).histories.before(as_of)
-        network = fusion_training.fit(items, histories, config.embeddings.fusion, seed=config.seed, threads=config.threads, progress=report)
+        past = Past(Encoded.load(encoded.path, mapped=True).histories, as_of)
+        network = fusion_training.fit(items, past, config.embeddings.fusion, seed=config.seed, threads=config.threads, progress=report)
         keep_places(folder, network, items, config)
 
     part = {"fusion": config.embeddings.fusion.model_dump(mode="json"), "seed": config.seed, "threads": config.threads, "as_of": as_of}

@@ -29,7 +29,7 @@ def build_lists(
         if parts:
             training.joined([TrainingLists.load(each.path) for each in parts]).save(folder)
         else:
-            training.build(Snapshot.load(snapshot.path), Encoded.load(encoded.path), Window(*window), config).save(folder)
+            training.build(Snapshot.load(snapshot.path), Encoded.load(encoded.path, mapped=True), Window(*window), config).save(folder)
 
     inputs = {"encoded": encoded, "snapshot": snapshot}
     return run(config, "lists", inputs, _part(config, window), __name__, write, label=Window(*window).title)
@@ -47,7 +47,7 @@ def build_part(
         from cortex_rec.ranking import training
         from cortex_rec.snapshot import Snapshot
 
-        data = Snapshot.load(snapshot.path), Encoded.load(encoded.path)
+        data = Snapshot.load(snapshot.path), Encoded.load(encoded.path, mapped=True)
         training.build(*data, Window(*window), config, slice(*blocks)).save(folder)
 
     inputs, part = {"encoded": encoded, "snapshot": snapshot}, {**_part(config, window), "blocks": blocks}

@@ -30,7 +30,7 @@ def promote(
     from cortex_rec.splits import Window
 
     def judge(production: str) -> Decision:
-        parts = Encoded.load(encoded.path), Snapshot.load(snapshot.path), Calibrated.load(ranker.path)
+        parts = Encoded.load(encoded.path, mapped=True), Snapshot.load(snapshot.path), Calibrated.load(ranker.path)
         challenger = Challenger(made, Recommender(*parts, config.exploration.share), Window(*window))
         return gate.decide(config.releases, production, challenger, config, clock=time.perf_counter)
 

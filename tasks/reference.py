@@ -21,7 +21,7 @@ def keep_reference(
         from cortex_rec.snapshot import Snapshot
         from cortex_rec.splits import Window
 
-        data, model = Encoded.load(encoded.path), Calibrated.load(ranker.path)
+        data, model = Encoded.load(encoded.path, mapped=True), Calibrated.load(ranker.path)
         periods = [Window(*window) for window in windows]
         content = Snapshot.load(fits[-1].path).content
         bought = reference.of_purchases(data, content, as_of=as_of, weeks=config.monitoring.weeks)

@@ -41,7 +41,7 @@ def release(
         # Of the year's offers, the service needs those that run now; the others would be two thirds of the release.
         (folder / "encoded").mkdir()
         now = Snapshot.load(parts["snapshot"].path)
-        data = Encoded.load(parts["encoded"].path)
+        data = Encoded.load(parts["encoded"].path, mapped=True)
         # Where the pictures are on this machine must not tell two equal releases apart.
         catalogue = replace(data.catalogue, images=[""] * len(data.catalogue))
         replace(data, catalogue=catalogue, promotions=now.promotions, coupons=now.coupons).save(folder / "encoded")
@@ -71,7 +71,7 @@ def _contents(config: Config, parts: dict[str, StageOutput], as_of: int) -> Cont
     from cortex_rec.encoding import Encoded
     from cortex_rec.ranking.rankers import Calibrated
 
-    data = Encoded.load(parts["encoded"].path)
+    data = Encoded.load(parts["encoded"].path, mapped=True)
     time = data.histories.time
     return Contents(
         name=config.name,

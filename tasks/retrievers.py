@@ -20,7 +20,7 @@ def fit_retrievers(config: Config, encoded: StageOutput, fusion: StageOutput, as
 
         before = None if start is None else snapshot.Snapshot.load(start.path)
         content = Placed.load(fusion.path / PLACES)
-        snapshot.fit(Encoded.load(encoded.path), content, config, as_of=as_of, start=before).save(folder)
+        snapshot.fit(Encoded.load(encoded.path, mapped=True), content, config, as_of=as_of, start=before).save(folder)
 
     inputs = {"encoded": encoded, "fusion": fusion} | ({} if start is None else {"start": start})
     part = {"retrieval": config.retrieval.model_dump(mode="json"), "seed": config.seed, "threads": config.threads, "as_of": as_of}

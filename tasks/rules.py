@@ -30,7 +30,7 @@ def weigh_rules(
         from cortex_rec.recommender import Recommender
         from cortex_rec.snapshot import Snapshot
 
-        parts = Encoded.load(encoded.path), Snapshot.load(snapshot.path), Calibrated.load(ranker.path)
+        parts = Encoded.load(encoded.path, mapped=True), Snapshot.load(snapshot.path), Calibrated.load(ranker.path)
         recommender = Recommender(*parts, config.exploration.share)
         costs = weigh(recommender, period, variants, config.evaluation, seed=config.seed, report=report, most=config.windows.users)
         (folder / COSTS).write_text(json.dumps(costs, indent=1) + "\n", encoding="utf-8")

@@ -31,7 +31,7 @@ def lay_out_windows(config: Config, encoded: StageOutput) -> StageOutput:
         from cortex_rec import splits
         from cortex_rec.encoding import Encoded
 
-        histories = Encoded.load(encoded.path).histories
+        histories = Encoded.load(encoded.path, mapped=True).histories
         training, test = splits.windows(config.windows, histories)
         users = [len(splits.truth(histories, window, most=config.windows.users)[0]) for window in training]
         plan = {"training": [asdict(window) for window in training], "test": asdict(test), "users": users}

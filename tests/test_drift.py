@@ -153,9 +153,13 @@ def test_a_feature_that_is_stuck_is_seen_in_the_answers(shop: Shop) -> None:
 
 
 def test_what_a_release_serves_is_what_its_purchases_say(shop: Shop) -> None:
-    served = Known.of_release(shop.recommender)
-    data = shop.recommender.data
-    summed = Known.of(data.histories, len(data.items), len(data.stores), served.as_of)
+    data, n_items = shop.recommender.data, len(shop.recommender.data.items)
+    asked = np.arange(10 * n_items)
+    served = Known.of_release(shop.recommender, asked)
+    summed = Known.of(data.histories, n_items, len(data.stores), served.as_of, asked)
+    own = data.histories.before(served.as_of).take(np.arange(10, dtype=np.int32))
+    last = dict(zip((own.owner * n_items + own.item).tolist(), own.time.tolist(), strict=True))
+    assert dict(zip(served.pair.tolist(), served.pair_last.tolist(), strict=True)) == last
     assert served.skew(summed) == dict.fromkeys(served.skew(summed), 0.0)
     for name in ("lines", "days_idle", "price", "store_baskets", "store_last", "user_last", "pair", "pair_last"):
         np.testing.assert_allclose(getattr(served, name), getattr(summed, name), rtol=1e-6)

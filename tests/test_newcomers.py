@@ -19,6 +19,7 @@ from cortex_rec.errors import DataError
 from cortex_rec.features import statistics, uplift
 from cortex_rec.features.assemble import assemble
 from cortex_rec.features.uplift import Uplift
+from cortex_rec.histories import Past
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import ask
 from cortex_rec.ranking import rankers, training
@@ -207,13 +208,13 @@ def test_places_of_another_number_or_length_are_refused(before: Recommender, sha
 
 
 def evidence(data: Encoded, as_of: int) -> Evidence:
-    histories = data.histories.before(as_of)
-    counts = statistics.fit(histories, data.catalogue.codes["subcategory"], len(data.items), len(data.stores), as_of=as_of)
-    return Evidence(histories, counts, data.catalogue, data.promotions.active(as_of), places_of(len(data.items)), as_of, 7)
+    counts = statistics.fit(data.histories, data.catalogue.codes["subcategory"], len(data.items), len(data.stores), as_of=as_of)
+    past, offers = Past(data.histories, as_of), data.promotions.active(as_of)
+    return Evidence(past, counts, data.catalogue, offers, places_of(len(data.items)), as_of, 7)
 
 
 def lifts(known: Evidence, data: Encoded) -> Uplift:
-    return uplift.fit(known.histories, data.promotions, data.catalogue.codes["subcategory"], known.n_items, as_of=known.as_of)
+    return uplift.fit(data.histories, data.promotions, data.catalogue.codes["subcategory"], known.n_items, as_of=known.as_of)
 
 
 def same(one: object, other: object) -> None:

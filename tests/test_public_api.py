@@ -37,7 +37,7 @@ def test_the_version_is_three_numbers() -> None:
         ("cortex_rec.ranking.training.build", "snapshot, encoded, window, config, blocks"),
         ("cortex_rec.ranking.lambdarank.fit", "lists, config, *, validation, seed, threads"),
         ("cortex_rec.ranking.rankers.fit", "lists, config"),
-        ("cortex_rec.recommender.Recommender.load", "release"),
+        ("cortex_rec.recommender.Recommender.load", "release, *, mapped"),
         ("cortex_rec.recommender.Recommender.recommend", "self, requests, watch"),
         ("cortex_rec.recommender.Recommender.with_items", "self, items, content"),
         ("cortex_rec.recommender.Recommender.rank", "self, queries"),

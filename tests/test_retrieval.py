@@ -20,7 +20,7 @@ from cortex_rec.config import Retrieval
 from cortex_rec.embeddings.placed import Placed
 from cortex_rec.errors import ArtifactError
 from cortex_rec.features import statistics
-from cortex_rec.histories import from_baskets
+from cortex_rec.histories import Past, from_baskets
 from cortex_rec.queries import Queries, ask
 from cortex_rec.retrieval import arrivals, graph, index, popular
 from cortex_rec.retrieval.favourites import Favourites
@@ -56,7 +56,7 @@ class TestARetrieverWhoseIndexHasCells(TestEveryRegisteredRetriever):
 
 def evidence(*rows: dict[str, Any], day: float = 20, offers: tuple[tuple[str, str | None], ...] = ()) -> Evidence:
     """As of a day; items a and b are fruit, c and d are drinks."""
-    of = histories(*rows).before(moment(day))
+    of = histories(*rows)
     table = pl.DataFrame({"title": ["a", "b", "c", "d"], "subcategory": ["FRUIT", "FRUIT", "DRINKS", "DRINKS"]})
     catalogue = Catalogue.of(table)
     counts = statistics.fit(of, catalogue.codes["subcategory"], 4, 2, as_of=moment(day))
@@ -64,14 +64,15 @@ def evidence(*rows: dict[str, Any], day: float = 20, offers: tuple[tuple[str, st
     week = pl.DataFrame([{"item_id": item, "store_id": store, "display": "1", "mailer": "A"} for item, store in offers], schema=OFFER)
     week = week.with_columns([pl.from_epoch(pl.lit(at), "s").alias(name) for name, at in times.items()])
     promotions = Promotions.of(week, ids("a", "b", "c", "d"), ids("s0", "s1"))
-    return Evidence(of, counts, catalogue, promotions, Placed(np.eye(4, dtype=np.float32), np.zeros(4, np.float32)), moment(day), 7)
+    content = Placed(np.eye(4, dtype=np.float32), np.zeros(4, np.float32))
+    return Evidence(Past(of, moment(day)), counts, catalogue, promotions, content, moment(day), 7)
 
 
 OFFER = dict.fromkeys(["item_id", "store_id", "display", "mailer"], pl.String)
 
 
 def asked(known: Evidence) -> Queries:
-    return ask(known.histories, np.array([0, 1], np.int32), known.as_of, known.n_items)
+    return ask(known.histories.whole(), np.array([0, 1], np.int32), known.as_of, known.n_items)
 
 
 def found(name: str, known: Evidence, n: int = 4) -> list[list[int]]:

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from purchases import bought, histories, ids, moment
 
 from cortex_rec import columns
@@ -81,16 +83,39 @@ def test_a_purchase_falls_into_the_offer_that_held_in_its_store_at_its_time() ->
     asked += [("s1", "b", 3), ("s1", "b", 7), ("s0", "b", 3), ("s1", "d", 3)]
     store = ids("s0", "s1").rows([name or "" for name, _, _ in asked])
     item = ids("a", "b", "c", "d").rows([name for _, name, _ in asked])
-    found = held.covering(store, item, np.array([moment(day) for *_, day in asked]), 4)
+    found = held.covering(store, item, np.array([moment(day) for *_, day in asked]))
     # In the order of their starts: b (0), a from 7, a everywhere (10), a from 14.
     assert found.tolist() == [NO_ROW, 1, 1, 3, 2, 2, 2, 0, NO_ROW, NO_ROW, NO_ROW]
-    assert offers().covering(store, item, np.zeros(len(item), np.int64), 4).tolist() == [NO_ROW] * len(asked)
+    assert offers().covering(store, item, np.zeros(len(item), np.int64)).tolist() == [NO_ROW] * len(asked)
+
+
+OFFERED = st.lists(st.tuples(st.integers(0, 2), st.integers(-1, 1), st.integers(0, 9), st.integers(1, 9)), max_size=12)
+ASKED = st.lists(st.tuples(st.integers(0, 3), st.integers(-1, 2), st.integers(-3, 22)), min_size=1, max_size=12)
+
+
+@given(OFFERED, ASKED)
+def test_the_offer_of_a_purchase_is_the_last_started_of_its_store_else_of_all(
+    offered: list[tuple[int, int, int, int]], asked: list[tuple[int, int, int]]
+) -> None:
+    rows = sorted(offered, key=lambda row: row[2])
+    item, store, start, days = np.array(rows, np.int64).reshape(-1, 4).T
+    none = np.zeros(len(rows), np.int32)
+    held = Promotions(item.astype(np.int32), store.astype(np.int32), start, start + days, none, none)
+
+    def expected(of: int, at: int, time: int) -> int:
+        holding = [(row[2], n) for n, row in enumerate(rows) if row[0] == of and row[1] == at and row[2] <= time < row[2] + row[3]]
+        return max(holding, default=(0, NO_ROW))[1]
+
+    local, everywhere = ([expected(of, at, time) for of, at, time in asked], [expected(of, NO_ROW, time) for of, _, time in asked])
+    of, at, time = (np.array(column, np.int64) for column in zip(*asked, strict=True))
+    found = held.covering(at.astype(np.int32), of.astype(np.int32), time).tolist()
+    assert found == [other if own == NO_ROW else own for own, other in zip(local, everywhere, strict=True)]
 
 
 def test_a_short_offer_that_is_over_does_not_hide_a_longer_one() -> None:
     held = offers(("b", "s0", 0, 30, "0", "A"), ("b", "s0", 10, 17, "0", "A"), ("b", None, 0, 60, "0", "A"), ("b", None, 20, 22, "0", "A"))
     days = [5, 12, 17, 29, 30, 40, 21]
-    found = held.covering(*(np.full(len(days), value, np.int32) for value in (0, 1)), np.array([moment(day) for day in days]), 4)
+    found = held.covering(*(np.full(len(days), value, np.int32) for value in (0, 1)), np.array([moment(day) for day in days]))
     assert [(int(held.start[at]), int(held.end[at])) for at in found] == [
         (moment(start), moment(end)) for start, end in [(0, 30), (10, 17), (0, 30), (0, 30), (0, 60), (0, 60), (0, 30)]
     ]

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cortex_rec.arrays import F32, F64, I32, I64
+from cortex_rec.arrays import F32, F64, I32, I64, pointers
 from cortex_rec.config import FusionEmbedding
 from cortex_rec.embeddings.content import Content
 from cortex_rec.embeddings.fusion import Fusion, Tower
 from cortex_rec.embeddings.fusion_network import Items, Network
 from cortex_rec.errors import ConfigError, EmptyTrainingSetError
-from cortex_rec.histories import Histories
+from cortex_rec.histories import Histories, Past
 from cortex_rec.repeatable import repeatable
 
 #: Items of the user that stand for the history of the one to be found, drawn with replacement from so many before and after it: in a
@@ -39,34 +39,37 @@ class _Purchases:
     Parameters
     ----------
     item
-        (n,) rows.
-    start, end
-        (n,) where the items of the same user begin and end.
+        (n,) int32 rows.
+    pointer
+        Where the items of each of these users begin, and where those of the last one end.
     """
 
-    item: I64
-    start: I64
-    end: I64
+    item: I32
+    pointer: I64
 
     @classmethod
-    def of(cls, histories: Histories) -> "_Purchases":
-        item, owner = histories.item.astype(np.int64), histories.owner
-        _, first = np.unique(owner * (item.max(initial=0) + 1) + item, return_index=True)
-        first.sort()
-        first = first[np.bincount(owner[first], minlength=histories.n_users)[owner[first]] >= 2]
-        owner = owner[first]
-        return cls(item[first], np.searchsorted(owner, owner), np.searchsorted(owner, owner, side="right"))
+    def of(cls, histories: Histories | Past) -> "_Purchases":
+        items, counts = [], []
+        for _, block in histories.blocks():
+            owner, item = block.owner, block.item
+            _, first = np.unique(owner * (int(item.max(initial=0)) + 1) + item, return_index=True)
+            first.sort()
+            number = np.bincount(owner[first], minlength=block.n_users)
+            items.append(item[first[number[owner[first]] >= 2]])
+            counts.append(number[number >= 2])
+        return cls(np.concatenate(items), pointers(np.concatenate(counts)))
 
     def draw(self, chosen: I64, generator: np.random.Generator) -> tuple[I64, I64]:
         """(n,) items to be found and (n, _HISTORY) items of the same users."""
-        low, high = np.maximum(self.start[chosen], chosen - _NEAR), np.minimum(self.end[chosen], chosen + _NEAR + 1)
+        user = np.searchsorted(self.pointer, chosen, side="right")
+        low, high = np.maximum(self.pointer[user - 1], chosen - _NEAR), np.minimum(self.pointer[user], chosen + _NEAR + 1)
         at = low[:, None] + (generator.random((len(chosen), _HISTORY)) * (high - low - 1)[:, None]).astype(np.int64)
-        return self.item[chosen], self.item[at + (at >= chosen[:, None])]
+        return self.item[chosen].astype(np.int64), self.item[at + (at >= chosen[:, None])].astype(np.int64)
 
 
 def fit(
     content: Content,
-    histories: Histories,
+    histories: Histories | Past,
     config: FusionEmbedding,
     *,
     seed: int,
@@ -106,8 +109,9 @@ def fit(
         raise EmptyTrainingSetError(
             "fusion: nobody bought two different items before the training cut-off. Move `windows.end` or ask for fewer training windows."
         )
+    sold = np.flatnonzero(np.bincount(purchases.item, minlength=len(content)))
     text, image = _Prepared.of(content.text, content.text.shape[1], 0), _Prepared.of(content.image, _PICTURE, _FLATTENED)
-    tables = {name: _rows(codes, purchases.item) for name, codes in content.attributes.items()}
+    tables = {name: _rows(codes, sold) for name, codes in content.attributes.items()}
     coded = [rows[codes] for (rows, _), codes in zip(tables.values(), content.attributes.values(), strict=True)]
     codes = np.stack(coded, axis=1) if coded else np.zeros((len(content), 0), np.int64)
     items = Items(torch.from_numpy(text.vectors), torch.from_numpy(image.vectors), torch.from_numpy(codes))
@@ -123,8 +127,8 @@ def fit(
     rows = {name: row.astype(np.int32) for name, (row, _) in tables.items()}
     side_by_side = np.eye(config.towers * config.dimensions, dtype=np.float32)
     fusion = Fusion(content.text.shape[1], content.image.shape[1], rows, tuple(towers), side_by_side)
-    sold = content.take(np.unique(purchases.item).astype(np.int32))
-    return replace(fusion, projection=_projection(fusion.place(sold).vectors, config.dimensions))
+    of_sold = fusion.place(content.take(sold.astype(np.int32))).vectors
+    return replace(fusion, projection=_projection(of_sold, config.dimensions))
 
 
 def _learn(

@@ -32,8 +32,8 @@ def popularity(histories: Histories, *, as_of: int, n_items: int, window_days: i
 
 def sold(histories: Histories, *, as_of: int, n_items: int, window_days: int = 28) -> I32:
     """Order lines (n_items,) int32 of each item in the `window_days` before `as_of`."""
-    recent = (histories.time < as_of) & (histories.time >= as_of - window_days * DAY)
-    return np.bincount(histories.item[recent], minlength=n_items).astype(np.int32)
+    recent = histories.between(as_of - window_days * DAY, as_of)
+    return np.bincount(recent.item, minlength=n_items).astype(np.int32)
 
 
 def everyone(ranking: I32, bought_before: Ragged, n: int) -> Ragged:
@@ -74,7 +74,7 @@ def personal_decay(histories: Histories, users: I32, *, as_of: int, n: int, half
     Ragged
         One list a user, best first.
     """
-    own = histories.before(as_of).take(users)
+    own = histories.take(users).before(as_of)
     width = np.int64(own.item.max(initial=0)) + 1
     pair, inverse = np.unique(own.owner * width + own.item, return_inverse=True)
     weight = np.bincount(inverse, weights=0.5 ** ((as_of - own.time) / (half_life_days * DAY)), minlength=len(pair))

@@ -39,8 +39,7 @@ def judge(recommender: Recommender, window: Window, *, most: int | None = None, 
     data, start = recommender.data, window.start
     n_items = len(data.items)
     users, bought = truth(data.histories, window, most=most, seed=seed)
-    before = data.histories.before(start)
-    history = before.take(users)
+    history = data.histories.take(users).before(start)
     parts = answers(recommender, users, start)
     owned = distinct(history)
     names = recommender.snapshot.union.names
@@ -57,14 +56,14 @@ def judge(recommender: Recommender, window: Window, *, most: int | None = None, 
         history=history,
         found_by={name: found_by[:, column] for column, name in enumerate(names)},
         baselines={
-            "popularity": baselines.everyone(baselines.popularity(before, as_of=start, n_items=n_items), owned, 50),
-            "personal_decay": baselines.personal_decay(before, users, as_of=start, n=200),
+            "popularity": baselines.everyone(baselines.popularity(data.histories, as_of=start, n_items=n_items), owned, 50),
+            "personal_decay": baselines.personal_decay(data.histories, users, as_of=start, n=200),
         },
         item_vectors=recommender.snapshot.content,
         department=data.catalogue.codes["department"],
         department_names=data.catalogue.names["department"],
         n_items=n_items,
-        popularity=baselines.sold(before, as_of=start, n_items=n_items),
+        popularity=baselines.sold(data.histories, as_of=start, n_items=n_items),
         sold=~recommender.snapshot.statistics.unsold,
     )
 
@@ -141,11 +140,11 @@ def shorten(recommender: Recommender, window: Window, *, seed: int, users: int =
     """
     data, start = recommender.data, window.start
     everyone, _ = truth(data.histories, window, most=most, seed=seed)
-    before = data.histories.before(start)
-    lines = np.diff(before.pointer)[everyone]
+    before = data.histories.take(everyone).before(start)
+    lines = np.diff(before.pointer)
     enough = min(LENGTHS[-1], int(lines.max(initial=0)))
     chosen = np.sort(np.random.default_rng([seed, start]).permutation(np.flatnonzero(lines >= enough))[:users])
-    known, apart = before.take(everyone[chosen]), _without(recommender, everyone[chosen])
+    known, apart = before.take(chosen.astype(np.int32)), _without(recommender, everyone[chosen])
     nobody = np.full(len(chosen), NO_ROW, np.int32)
 
     def answers(length: int) -> Ragged:

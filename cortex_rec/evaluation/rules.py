@@ -163,8 +163,7 @@ def _refuse_unknown(recommender: Recommender, variant: Variant) -> None:
 
 def _panel(recommender: Recommender, window: Window, variants: Sequence[Variant], judged: tuple[I32, Ragged]) -> Panel:
     data, statistics, (users, bought) = recommender.data, recommender.snapshot.statistics, judged
-    before = data.histories.before(window.start)
-    history = before.take(users)
+    history = data.histories.take(users).before(window.start)
     counted = dict.fromkeys([columns.BRAND, *(group for variant in variants for group in variant.rules.caps)])
     return Panel(
         users,
@@ -172,7 +171,7 @@ def _panel(recommender: Recommender, window: Window, variants: Sequence[Variant]
         distinct(history),
         history,
         recommender.snapshot.content,
-        baselines.sold(before, as_of=window.start, n_items=len(data.items)),
+        baselines.sold(data.histories, as_of=window.start, n_items=len(data.items)),
         ~statistics.unsold,
         statistics.tail,
         {group: data.catalogue.codes[group] for group in counted if np.any(data.catalogue.codes[group] != NO_ROW)},

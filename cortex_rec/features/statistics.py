@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from cortex_rec.arrays import DAY, F32, I32, I64, Bool, extended, find, load_arrays, ratio, rekeyed, save_arrays, sums, vars_of
+from cortex_rec.arrays import DAY, F32, F64, I32, I64, Bool, extended, find, load_arrays, ratio, rekeyed, save_arrays, sums, vars_of
 from cortex_rec.features.groups import ages, group
 from cortex_rec.histories import Histories
 from cortex_rec.newcomers import Newcomers
@@ -129,77 +129,114 @@ def fit(histories: Histories, subcategory: I32, n_items: int, n_stores: int, *, 
     Parameters
     ----------
     histories
-        All purchases before `as_of`.
+        All purchases; what is not before `as_of` is left out here.
     subcategory
         (n_items,) int32 codes, -1 where unknown.
     """
-    age = ages(histories, as_of)
-    pairs = group(histories, histories.item, n_items)
-    lines = np.stack([np.bincount(histories.item[age <= span], minlength=n_items) for span in SPANS], axis=1)
-    buyers = np.stack([_distinct_users(histories, age <= span, n_items) for span in SPANS], axis=1)
-
-    first = np.full(n_items, np.iinfo(np.int64).max)
-    last = np.full(n_items, np.iinfo(np.int64).min)
-    np.minimum.at(first, pairs.member, pairs.first)
-    np.maximum.at(last, pairs.member, pairs.last)
-    sold = np.bincount(pairs.member, minlength=n_items) > 0
-
-    recent = pairs.total((age <= SPANS[2]).astype(np.float64))
-    once = np.bincount(pairs.member[recent > 0], minlength=n_items)
-    twice = np.bincount(pairs.member[recent > 1], minlength=n_items)
+    counted = _Counted(n_items, n_stores)
+    for _, block in histories.blocks():
+        counted.add(block.before(as_of), as_of)
+    once, twice, lines = counted.once, counted.twice, counted.lines
     mean_share = twice.sum() / max(once.sum(), 1)
-
-    by_item = histories.item.astype(np.int64)
-    stores = histories.store.astype(np.int64)
-    middle = (age <= SPANS[1]) & (stores >= 0)
-    store_key, store_lines = np.unique(stores[middle] * n_items + by_item[middle], return_counts=True)
-
-    lately_key = stores[middle & (age <= SPANS[0])] * n_items + by_item[middle & (age <= SPANS[0])]
-    lately = np.bincount(np.searchsorted(store_key, lately_key), minlength=len(store_key))
-    first_age = (as_of - pairs.first) / DAY
-    trials = np.stack([np.bincount(pairs.member[first_age <= span], minlength=n_items) for span in SPANS], axis=1)
-
-    price = _mean(histories.item, histories.price, age <= SPANS[2], n_items)
+    sold = counted.pairs > 0
+    price, recent_price = (ratio(total, known).astype(np.float32) for total, known in (counted.price, counted.recent_price))
+    discount, recent_discount = (ratio(total, known).astype(np.float32) for total, known in (counted.discount, counted.recent_discount))
     width = int(subcategory.max(initial=-1)) + 2
     own_group, priced = subcategory % width, np.isfinite(price)
     group_price = ratio(sums(own_group[priced], price[priced], width), np.bincount(own_group[priced], minlength=width))
+    store_key, store_lines, lately = _by_key(*map(np.concatenate, zip(*counted.in_store, strict=True)))
     return Statistics(
         lines.astype(np.float32),
-        buyers.astype(np.float32),
-        _where(sold, (as_of - first) / DAY),
-        _where(sold, (as_of - last) / DAY),
+        counted.buyers.astype(np.float32),
+        _where(sold, (as_of - counted.first) / DAY),
+        _where(sold, (as_of - counted.last) / DAY),
         ((twice + 10 * mean_share) / (once + 10)).astype(np.float32),
-        _gap(pairs.member, (pairs.last - pairs.first) / DAY, pairs.baskets - 1, n_items),
+        ratio(*counted.gap).astype(np.float32),
         price,
-        _mean(histories.item, histories.discount, age <= SPANS[2], n_items),
-        _mean(histories.item, histories.price, age <= SPANS[0], n_items),
-        _mean(histories.item, histories.discount, age <= SPANS[0], n_items),
+        discount,
+        recent_price,
+        recent_discount,
         _where(subcategory >= 0, group_price[own_group]),
         _where(subcategory >= 0, sums(own_group, lines[:, 1], width)[own_group]),
-        trials.astype(np.float32),
+        counted.trials.astype(np.float32),
         np.array([10 * mean_share / 10], np.float32),
         store_key,
         store_lines.astype(np.float32),
         lately.astype(np.float32),
-        np.bincount(stores[middle], minlength=n_stores).astype(np.float32),
+        counted.store_total.astype(np.float32),
     )
 
 
-def _distinct_users(histories: Histories, mask: np.ndarray, n_items: int) -> I64:
-    pairs = np.unique(histories.item[mask].astype(np.int64) * histories.n_users + histories.owner[mask])
-    return np.bincount(pairs // max(histories.n_users, 1), minlength=n_items)
+class _Counted:
+    """Sums by item over blocks of users. Each is added up in the order of the events, so that blocks of any size give the same bits.
+
+    Attributes
+    ----------
+    lines, buyers, trials
+        (n_items, len(SPANS)) int64.
+    pairs
+        (n_items,) int64 numbers of users who ever bought it.
+    once, twice
+        (n_items,) int64 numbers of users who did so in the longest span, and who did twice or more.
+    first, last
+        (n_items,) int64 times.
+    gap, price, discount, recent_price, recent_discount
+        (n_items,) float64 sums, and the numbers of what was added up.
+    in_store
+        Of each block keys, lines in the middle and in the shortest span.
+    store_total
+        (n_stores,) int64.
+    """
+
+    def __init__(self, n_items: int, n_stores: int) -> None:
+        self.n_items = n_items
+        self.lines, self.buyers, self.trials = (np.zeros((n_items, len(SPANS)), np.int64) for _ in range(3))
+        self.pairs, self.once, self.twice = (np.zeros(n_items, np.int64) for _ in range(3))
+        self.first, self.last = np.full(n_items, np.iinfo(np.int64).max), np.full(n_items, np.iinfo(np.int64).min)
+        self.gap, self.price, self.discount, self.recent_price, self.recent_discount = (np.zeros((2, n_items)) for _ in range(5))
+        self.in_store: list[tuple[I64, F64, F64]] = []
+        self.store_total = np.zeros(n_stores, np.int64)
+
+    def add(self, histories: Histories, as_of: int) -> None:
+        """Count the purchases of further users, all before `as_of`."""
+        age, item, n_items = ages(histories, as_of), histories.item, self.n_items
+        shortest, middle, longest = (age <= span for span in SPANS)
+        pairs = group(histories, item, n_items)
+        member, first_age, last_age = pairs.member, (as_of - pairs.first) / DAY, (as_of - pairs.last) / DAY
+        for at, span in enumerate(SPANS):
+            self.lines[:, at] += np.bincount(item[age <= span], minlength=n_items)
+            self.buyers[:, at] += np.bincount(member[last_age <= span], minlength=n_items)
+            self.trials[:, at] += np.bincount(member[first_age <= span], minlength=n_items)
+        self.pairs += np.bincount(member, minlength=n_items)
+        recent = pairs.total(longest.astype(np.float64))
+        self.once += np.bincount(member[recent > 0], minlength=n_items)
+        self.twice += np.bincount(member[recent > 1], minlength=n_items)
+        np.minimum.at(self.first, member, pairs.first)
+        np.maximum.at(self.last, member, pairs.last)
+        repeated = pairs.baskets > 1
+        # Mean days between purchases: all days between first and last over all gaps.
+        np.add.at(self.gap[0], member[repeated], ((pairs.last - pairs.first) / DAY)[repeated])
+        np.add.at(self.gap[1], member[repeated], (pairs.baskets - 1)[repeated])
+        for total, value, within in (
+            (self.price, histories.price, longest),
+            (self.discount, histories.discount, longest),
+            (self.recent_price, histories.price, shortest),
+            (self.recent_discount, histories.discount, shortest),
+        ):
+            known = within & ~np.isnan(value)
+            np.add.at(total[0], item[known], value[known].astype(np.float64))
+            total[1] += np.bincount(item[known], minlength=n_items)
+        stored = middle & (histories.store >= 0)
+        store = histories.store[stored].astype(np.int64)
+        self.in_store.append(_by_key(store * n_items + item[stored], np.ones(len(store)), shortest[stored].astype(np.float64)))
+        self.store_total += np.bincount(store, minlength=len(self.store_total))
+
+
+def _by_key(key: I64, lines: F64, lately: F64) -> tuple[I64, F64, F64]:
+    """The distinct keys, ascending, and the sums of both numbers for each."""
+    keys, place = np.unique(key, return_inverse=True)
+    return keys, sums(place, lines, len(keys)), sums(place, lately, len(keys))
 
 
 def _where(known: np.ndarray, value: np.ndarray) -> F32:
     return np.where(known, value, np.nan).astype(np.float32)
-
-
-def _gap(member: I32, days: np.ndarray, gaps: np.ndarray, n: int) -> F32:
-    """Mean days between purchases: all days between first and last over all gaps."""
-    repeated = gaps > 0
-    return ratio(sums(member[repeated], days[repeated], n), sums(member[repeated], gaps[repeated], n)).astype(np.float32)
-
-
-def _mean(item: I32, value: F32, mask: np.ndarray, n_items: int) -> F32:
-    known = mask & ~np.isnan(value)
-    return ratio(sums(item[known], value[known], n_items), np.bincount(item[known], minlength=n_items)).astype(np.float32)

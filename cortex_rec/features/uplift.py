@@ -62,7 +62,7 @@ def fit(histories: Histories, promotions: Promotions, subcategory: I32, n_items:
     Parameters
     ----------
     histories
-        All purchases before `as_of`.
+        All purchases; what is not before `as_of` is left out here.
     promotions
         All offers; what starts at `as_of` or later is left out here.
     subcategory
@@ -77,24 +77,29 @@ def fit(histories: Histories, promotions: Promotions, subcategory: I32, n_items:
     start = max(as_of - SPAN, int(past.start.min()))
     stores = max(len(np.unique(past.store[past.store >= 0])), 1)
     weeks = (np.minimum(past.end, as_of) - np.maximum(past.start, start)) / WEEK * np.where(past.store >= 0, 1, stores)
-    sold = histories.between(start, as_of)
-    offer = past.covering(sold.store, sold.item, sold.time, n_items)
+    # Lines in all, and those bought while an offer held, while one in the mailer did, and one on display.
+    sold, lines, mailed, displayed = (np.zeros(n, np.int64) for _ in range(4))
+    for _, block in histories.blocks():
+        bought = block.between(start, as_of)
+        offer = past.covering(bought.store, bought.item, bought.time)
+        sold += np.bincount(bought.item, minlength=n)
+        for total, mask in ((lines, offer >= 0), (mailed, past.mailer[offer] > 0), (displayed, past.display[offer] > 0)):
+            total += np.bincount(bought.item[(offer >= 0) & mask], minlength=n)
 
-    def counted(mask: Bool) -> tuple[F64, F64]:
-        """Lines bought while such an offer held, and the store-weeks that such offers held for."""
-        lines = np.bincount(sold.item[(offer >= 0) & mask[offer]], minlength=n)
-        return lines.astype(np.float64), sums(past.item[mask], weeks[mask], n)
+    def held(mask: Bool) -> F64:
+        """(n,) float64 store-weeks that such offers held for."""
+        return sums(past.item[mask], weeks[mask], n)
 
-    lines, held = counted(np.ones(len(past.item), bool))
+    offered = held(np.ones(len(past.item), bool))
     everywhere = stores * (as_of - start) / WEEK
     # An item that never sold is taken to sell one line a week in all stores together.
-    rate = (np.bincount(sold.item, minlength=n) - lines + 1) / (np.maximum(everywhere - held, 1) + stores)
-    in_mailer, on_display = counted(past.mailer > 0), counted(past.display > 0)
+    rate = (sold - lines + 1) / (np.maximum(everywhere - offered, 1) + stores)
+    in_mailer, on_display = held(past.mailer > 0), held(past.display > 0)
     return Uplift(
         rate.astype(np.float32),
-        _lift(*in_mailer, rate, subcategory),
-        _lift(*on_display, rate, subcategory),
-        (in_mailer[1] / everywhere).astype(np.float32),
+        _lift(mailed.astype(np.float64), in_mailer, rate, subcategory),
+        _lift(displayed.astype(np.float64), on_display, rate, subcategory),
+        (in_mailer / everywhere).astype(np.float32),
     )
 
 

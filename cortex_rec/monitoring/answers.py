@@ -50,13 +50,12 @@ def raw(recommender: Recommender, bought: Lines, *, day: int, users: int, seed: 
         None when no buyer was known.
     """
     data, snapshot = recommender.data, recommender.snapshot
-    before = data.histories.before(snapshot.as_of)
-    known = np.unique(bought.user[bought.user >= 0])
-    known = known[np.diff(before.pointer)[known] > 0]
+    buyers = np.unique(bought.user[bought.user >= 0]).astype(np.int32)
+    known = buyers[np.diff(data.histories.take(buyers).before(snapshot.as_of).pointer) > 0]
     chosen: I32 = np.sort(np.random.default_rng([seed, day]).permutation(known)[:users]).astype(np.int32)
     if not len(chosen):
         return None
-    queries = ask(before, chosen, snapshot.as_of, len(data.items))
+    queries = ask(data.histories, chosen, snapshot.as_of, len(data.items))
     candidates = snapshot.union.retrieve(queries)
     matrix = assemble(queries, candidates, snapshot, data.catalogue)
     ranked = recommender.order(queries, candidates, matrix)

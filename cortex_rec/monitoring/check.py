@@ -102,7 +102,8 @@ def check(
     if len(own) < FEWEST["purchases"]:
         parts += [_few("purchases", len(own)), Part("answers", "too few", "nobody is answered on so few purchases")]
     else:
-        bought_then = purchases.raw(since, Known.of_release(recommender), recommender.data, content, day, truth)
+        known = Known.of_release(recommender, own.pairs(len(recommender.data.items)))
+        bought_then = purchases.raw(since, known, recommender.data, content, day, truth)
         # Answering takes the most time by far: not for nothing.
         answered = answers.raw(recommender, own, day=day, users=config.users, seed=seed) if len(reference.answers.days) else None
         for name, kept, one, rule in (

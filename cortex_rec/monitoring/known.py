@@ -1,14 +1,17 @@
 """What was known of the shop's sales at a moment: the part that a day's purchases are held against."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 
-from cortex_rec.arrays import DAY, F32, F64, I64, Array, Bool, ratio, sums
+from cortex_rec.arrays import DAY, F32, F64, I64, Array, Bool, distinct, find, ratio
 from cortex_rec.features.statistics import SPANS
-from cortex_rec.histories import Histories
+from cortex_rec.histories import Histories, Past
 from cortex_rec.recommender import Recommender
+
+#: No pair of a user and an item.
+NONE: Final = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Known:
     user_last
         (n_users,) int64 second of each user's last purchase, 0 without any.
     pair, pair_last
-        Ascending `user * n_items + item` of what was bought, and when last.
+        Ascending `user * n_items + item` of what was bought, as far as it was asked for, and when last.
     """
 
     as_of: int
@@ -39,42 +42,53 @@ class Known:
     pair_last: I64
 
     @classmethod
-    def of(cls, histories: Histories, n_items: int, n_stores: int, as_of: int) -> Self:
-        """Sum up purchases before `as_of`; the item's figures are those of `features.statistics`."""
-        before = histories.before(as_of)
-        age = (as_of - before.time) / DAY
-        last = np.zeros(n_items, np.int64)
-        np.maximum.at(last, before.item, before.time)
-        priced = (age <= SPANS[2]) & ~np.isnan(before.price)
-        price = ratio(sums(before.item[priced], before.price[priced], n_items), np.bincount(before.item[priced], minlength=n_items))
-        lines = np.bincount(before.item[age <= SPANS[0]], minlength=n_items)
-        idle = np.where(last > 0, (as_of - last) / DAY, np.nan)
-        return cls._with_people(before, n_stores, as_of, lines.astype(np.float32), idle.astype(np.float32), price.astype(np.float32))
+    def of(cls, histories: Histories, n_items: int, n_stores: int, as_of: int, pairs: I64 = NONE) -> Self:
+        """Sum up purchases before `as_of`; the item's figures are those of `features.statistics`.
+
+        Parameters
+        ----------
+        pairs
+            Ascending, distinct `user * n_items + item` that `pair` and `pair_last` are to tell of: `Lines.pairs`.
+        """
+        last, lines, priced = np.zeros(n_items, np.int64), np.zeros(n_items, np.int64), np.zeros((2, n_items))
+        past = Past(histories, as_of)
+        for _, block in past.blocks():
+            age = (as_of - block.time) / DAY
+            np.maximum.at(last, block.item, block.time)
+            lines += np.bincount(block.item[age <= SPANS[0]], minlength=n_items)
+            known = (age <= SPANS[2]) & ~np.isnan(block.price)
+            # In the order of the events: the same bits in blocks of any size.
+            np.add.at(priced[0], block.item[known], block.price[known].astype(np.float64))
+            priced[1] += np.bincount(block.item[known], minlength=n_items)
+        idle = np.where(last > 0, (as_of - last) / DAY, np.nan).astype(np.float32)
+        return cls._with_people(past, n_stores, pairs, lines.astype(np.float32), idle, ratio(*priced).astype(np.float32))
 
     @classmethod
-    def of_release(cls, recommender: Recommender) -> Self:
-        """What a release serves: its own item statistics and its histories, however old they are."""
-        data, snapshot = recommender.data, recommender.snapshot
-        statistics, before = snapshot.statistics, data.histories.before(snapshot.as_of)
+    def of_release(cls, recommender: Recommender, pairs: I64 = NONE) -> Self:
+        """What a release serves: its own item statistics and its histories, however old they are; for `pairs` see `of`."""
+        data, statistics = recommender.data, recommender.snapshot.statistics
         parts = statistics.lines[:, 0], statistics.days_idle, statistics.price
-        return cls._with_people(before, len(data.stores), snapshot.as_of, *parts)
+        return cls._with_people(Past(data.histories, recommender.snapshot.as_of), len(data.stores), pairs, *parts)
 
     @classmethod
-    def _with_people(cls, before: Histories, n_stores: int, as_of: int, lines: F32, idle: F32, price: F32) -> Self:
-        stored = before.store >= 0
-        recent = stored & (before.time >= as_of - SPANS[1] * DAY)
-        store_last, user_last = np.zeros(n_stores, np.int64), np.zeros(before.n_users, np.int64)
-        np.maximum.at(store_last, before.store[stored], before.time[stored])
-        np.maximum.at(user_last, before.owner, before.time)
-        # Of several purchases of one item by one user the last one stays: they are in the order of time.
-        key = before.owner * len(lines) + before.item
-        order = np.lexsort((before.time, key))
-        pair, pair_time = key[order], before.time[order]
-        ends = np.flatnonzero(np.append(pair[1:] != pair[:-1], True)) if len(pair) else np.zeros(0, np.int64)
-        width = int(before.basket.max(initial=0)) + 1
-        basket = np.unique((before.owner * width + before.basket)[recent] * max(n_stores, 1) + before.store[recent])
-        store_baskets = np.bincount(basket % max(n_stores, 1), minlength=n_stores).astype(np.float64)
-        return cls(as_of, lines, idle, price, store_baskets, store_last, user_last, pair[ends], pair_time[ends])
+    def _with_people(cls, past: Past, n_stores: int, pairs: I64, lines: F32, idle: F32, price: F32) -> Self:
+        store_last, user_last = np.zeros(n_stores, np.int64), np.zeros(past.n_users, np.int64)
+        store_baskets, pair_last = np.zeros(n_stores), np.zeros(len(pairs), np.int64)
+        for first, block in past.blocks():
+            some = np.flatnonzero(np.diff(block.pointer))
+            user_last[first + some] = block.time[block.pointer[some + 1] - 1]
+            stored = block.store >= 0
+            np.maximum.at(store_last, block.store[stored], block.time[stored])
+            recent = stored & (block.time >= past.as_of - SPANS[1] * DAY)
+            width = int(block.basket.max(initial=0)) + 1
+            basket = distinct((block.owner * width + block.basket)[recent] * max(n_stores, 1) + block.store[recent])
+            store_baskets += np.bincount(basket % max(n_stores, 1), minlength=n_stores)
+            own = slice(*np.searchsorted(pairs, np.array([first, first + block.n_users]) * len(lines)))
+            at = find(pairs[own], (first + block.owner) * len(lines) + block.item)
+            # Of several purchases of one item by one user the last one stays: they are in the order of time.
+            pair_last[own][at[at >= 0]] = block.time[at >= 0]
+        bought = pair_last > 0
+        return cls(past.as_of, lines, idle, price, store_baskets, store_last, user_last, pairs[bought], pair_last[bought])
 
     def buyers(self, user: I64) -> Bool:
         """(n,) bool who bought something before the moment."""

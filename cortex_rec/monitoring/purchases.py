@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from cortex_rec import columns
-from cortex_rec.arrays import DAY, F32, I32, I64, NO_ROW, Array, find
+from cortex_rec.arrays import DAY, F32, I32, I64, NO_ROW, Array, distinct, find
 from cortex_rec.encoding import Encoded
 from cortex_rec.ids import IdMap
 from cortex_rec.monitoring.known import Known
@@ -70,6 +70,11 @@ class Lines:
         kept = (self.time >= start) & (self.time < end)
         arrays: Any = {field.name: getattr(self, field.name)[kept] for field in fields(self)[:-1]}
         return replace(self, **arrays, groups={name: codes[kept] for name, codes in self.groups.items()})
+
+    def pairs(self, n_items: int) -> I64:
+        """Ascending, distinct `user * n_items + item` of the lines whose user and item the release knows."""
+        listed = (self.user >= 0) & (self.item >= 0)
+        return distinct(self.user[listed] * n_items + self.item[listed])
 
 
 def of_histories(data: Encoded, start: int, end: int) -> Lines:

@@ -100,8 +100,8 @@ def of_purchases(data: Encoded, content: F32, *, as_of: int, weeks: int) -> Kept
     days: list[tuple[int, int, Raw]] = []
     for block, behind in enumerate(range(whole, 0, -1)):
         start = as_of - behind * WEEK
-        known = Known.of(data.histories, len(data.items), len(data.stores), start)
         week = purchases.of_histories(data, start, start + WEEK)
+        known = Known.of(data.histories, len(data.items), len(data.stores), start, week.pairs(len(data.items)))
         for day in range(start, start + WEEK, DAY):
             days.append((day, block, purchases.raw(week.between(start, day + DAY), known, data, content, day, known)))
     return Kept.of(days)

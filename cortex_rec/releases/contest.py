@@ -65,12 +65,12 @@ def questions(champion: Recommender, tonight: Encoded, window: Window, *, most: 
     inside = tonight.histories.between(window.start, window.end)
     rows = np.flatnonzero(np.diff(inside.pointer) > 0).astype(np.int32)
     ids = np.array(tonight.users.external(rows), object)
-    known = champion.data.histories.before(champion.snapshot.as_of).take(champion.data.users.rows(list(ids)))
+    known = champion.data.histories.take(champion.data.users.rows(list(ids))).before(champion.snapshot.as_of)
     asked = drawn(np.flatnonzero(np.diff(known.pointer) > 0).astype(np.int32), most, seed=[seed, window.start])
     own = champion.data.items.ids
     items = tonight.items.extended(own.filter(tonight.items.rows(own) == NO_ROW))
     then = _in_rows(distinct(known.take(asked)), items.rows(own))
-    before = _either(then, distinct(tonight.histories.before(window.start).take(rows[asked])), len(items))
+    before = _either(then, distinct(tonight.histories.take(rows[asked]).before(window.start)), len(items))
     return Questions(list(ids[asked]), items, distinct(inside.take(rows[asked])), before, np.diff(known.pointer)[asked])
 
 

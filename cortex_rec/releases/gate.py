@@ -117,14 +117,14 @@ def decide(root: Path | str, production: str, challenger: Challenger, config: Co
     new = challenger.release
     try:
         former = store.open_release(root, production)
-        released = Recommender.load(former.path)
+        released = Recommender.load(former.path, mapped=True)
         at_release = champions.figures(former)
         champion = champions.as_of_window(former, released, challenger.judged.data, challenger.window.start)
     except ArtifactError as error:
         return Decision(new.id, production, False, f"production cannot be judged: {error}")
     judged = challenger.judged
     asked = contest.questions(champion, judged.data, challenger.window, most=config.windows.users, seed=config.seed)
-    took = contest.milliseconds([released, Recommender.load(new.path)], asked.users, clock=clock)
+    took = contest.milliseconds([released, Recommender.load(new.path, mapped=True)], asked.users, clock=clock)
     first = contest.performance(champion, asked, took[0], _bytes(former))
     second = contest.performance(judged, asked, took[1], _bytes(new))
     drawn = {"samples": config.evaluation.bootstrap_samples, "seed": config.seed}
@@ -149,7 +149,7 @@ def decide_refreshed(production: str, former: Release, refreshed: Release, confi
     if production != former.id:
         # Somebody moved it while the night's work went on: what that person chose is not undone.
         return Decision(refreshed.id, production, False, f"it was made from {former.id}, which is not in production any more")
-    both = [Recommender.load(each.path) for each in (former, refreshed)]
+    both = [Recommender.load(each.path, mapped=True) for each in (former, refreshed)]
     data = both[0].data
     buyers = np.flatnonzero(np.diff(data.histories.pointer)).astype(np.int32)
     users = data.users.external(drawn(buyers, ASKED, seed=config.seed))

@@ -3,20 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 import scipy.sparse as sp
 
-from cortex_rec.arrays import DAY, F32, F64, I32, NO_ROW, extended, load_arrays, save_arrays, sums
+from cortex_rec.arrays import DAY, F32, F64, I32, NO_ROW, Array, extended, largest, load_arrays, pointers, save_arrays, sums
 from cortex_rec.config import Copurchase as CopurchaseConfig
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
-from cortex_rec.retrieval.protocol import Evidence, ScoresItems, best
+from cortex_rec.retrieval.protocol import Evidence, ScoresItems
 
 HALF_LIFE_DAYS = 30.0
-#: Items whose pairs with all others are in memory at once.
-BLOCK = 10_000
+#: Pairs of items in one basket that are in memory at once.
+BLOCK: Final = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -67,27 +67,44 @@ def fit(evidence: Evidence, config: CopurchaseConfig, *, start: object = None) -
     ------
     Linden, Smith, York 2003, Amazon.com recommendations: item-to-item collaborative filtering.
     """
-    histories = evidence.histories.between(evidence.as_of - config.window_days * DAY, evidence.as_of)
     n = evidence.n_items
-    _, basket = np.unique(histories.owner * (int(histories.basket.max(initial=0)) + 1) + histories.basket, return_inverse=True)
-    holds = sp.csr_matrix((np.ones(len(basket), np.float32), (basket, histories.item)), shape=(int(basket.max(initial=-1)) + 1, n))
-    holds.data[:] = 1
-    size = np.asarray(holds.sum(axis=0)).ravel()
+    holds = sp.vstack(list(_baskets(evidence, config.window_days)), format="csr")
+    size = np.bincount(holds.indices, minlength=n).astype(np.float32)
     # An item seen in a handful of baskets has neighbours by accident; shrinking keeps them from looking certain.
-    scale = 1 / np.sqrt(size + 5)
+    scale = 1 / np.sqrt(size + np.float32(5))
     held_by = sp.csr_matrix(holds.T)
     neighbours = np.full((n, config.neighbours), -1, np.int32)
     weights = np.zeros((n, config.neighbours), np.float32)
-    for start in range(0, n, BLOCK):
-        near = sp.csr_matrix(held_by[start : start + BLOCK] @ holds)
-        near.data *= np.repeat(scale[start : start + BLOCK], np.diff(near.indptr))
+    for items in _blocks(held_by @ np.diff(holds.indptr)):
+        near = sp.csr_matrix(held_by[items] @ holds)
+        near.data *= np.repeat(scale[items], np.diff(near.indptr))
         near.data *= scale[near.indices]
-        near.sort_indices()
         for row in np.flatnonzero(np.diff(near.indptr)):
             cells = slice(near.indptr[row], near.indptr[row + 1])
-            items, cosines = near.indices[cells], near.data[cells]
-            cosines[items == start + row] = 0
-            kept = best(cosines, config.neighbours, items)
-            neighbours[start + row, : len(kept)] = kept
-            weights[start + row, : len(kept)] = cosines[np.searchsorted(items, kept)]
+            others, cosines = near.indices[cells], near.data[cells]
+            cosines[others == items.start + row] = 0
+            kept = largest(cosines, others, config.neighbours)
+            kept = kept[cosines[kept] > 0]
+            neighbours[items.start + row, : len(kept)] = others[kept]
+            weights[items.start + row, : len(kept)] = cosines[kept]
     return Copurchase(neighbours, weights)
+
+
+def _baskets(evidence: Evidence, days: int) -> Iterator[sp.csr_matrix]:
+    """(n_baskets, n_items) float32 ones where a basket of the last days holds an item, block of users after block; some hold none."""
+    for _, block in evidence.histories.blocks(evidence.as_of - days * DAY):
+        basket = pointers(block.baskets)
+        cells = np.ones(len(block.item), np.float32), (basket[block.owner] + block.basket, block.item)
+        holds = sp.csr_matrix(cells, shape=(int(basket[-1]), evidence.n_items))
+        holds.data[:] = 1
+        yield holds
+
+
+def _blocks(pairs: Array) -> Iterator[slice]:
+    """Consecutive items that have at most `BLOCK` pairs (n_items,) with others together, or a single one that has more."""
+    ends, first = np.cumsum(pairs), 0
+    while first < len(ends):
+        before = ends[first] - pairs[first]
+        last = max(int(np.searchsorted(ends, before + BLOCK, side="right")), first + 1)
+        yield slice(first, last)
+        first = last

@@ -9,9 +9,9 @@ from typing import Self
 import numpy as np
 import scipy.sparse as sp
 
-from cortex_rec.arrays import F32, F64, I32, I64, extended, load_arrays, pointers, save_arrays, sums, vars_of
+from cortex_rec.arrays import F32, F64, I32, I64, distinct, extended, load_arrays, pointers, save_arrays, sums, vars_of
 from cortex_rec.config import Neighbours as NeighboursConfig
-from cortex_rec.features.groups import ages, decayed, group
+from cortex_rec.features.groups import Groups, ages, decayed, group
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval.protocol import Evidence, ScoresItems, best
@@ -27,7 +27,7 @@ class Neighbours(ScoresItems):
     taste_pointer, holder, taste
         For each item the users who have a taste for it, ascending, and how much, float32.
     norm
-        (n_users,) float32 length of each user's tastes.
+        (n_users,) float32 length of each user's tastes; 0 of who cannot be a neighbour.
     recent_pointer, recent_item, recent
         For each user the items bought lately, ascending, and how much, float32.
     k
@@ -98,28 +98,38 @@ def fit(evidence: Evidence, config: NeighboursConfig, *, start: object = None) -
     Faggioli, Polato, Aiolli 2020, Recency aware collaborative filtering for next basket recommendation (UP-CF); theirs lends the
     neighbours' personal frequencies, ours their latest days.
     """
-    histories, n = evidence.histories, evidence.n_items
-    pairs = group(histories, histories.item, n)
-    age = ages(histories, evidence.as_of)
-    tastes = np.minimum(pairs.total(decayed(age, config.taste_half_life_days)), 1.0)
-    recent = np.minimum(pairs.total(decayed(age, config.recent_half_life_days)), 1.0)
-    lately = recent > config.least
-    lenders = np.unique(pairs.owner[lately]).astype(np.int32)
-    if len(lenders) > config.users:
-        # All of a large shop would make an answer slower with each of them, and hardly better.
-        lends = np.isin(pairs.owner, drawn(lenders, config.users, seed=evidence.seed))
-        lately &= lends
-        by_item = np.flatnonzero(lends)[np.lexsort((pairs.owner[lends], pairs.member[lends]))]
-    else:
-        by_item = np.lexsort((pairs.owner, pairs.member))
+    past, n = evidence.histories, evidence.n_items
+    lenders = _lenders(evidence, config)
+    # All of a large shop would make an answer slower with each of them, and hardly better.
+    chosen = drawn(lenders, config.users, seed=evidence.seed) if len(lenders) > config.users else np.arange(past.n_users, dtype=np.int32)
+    histories = past.take(chosen)
+    pairs, age = group(histories, histories.item, n), ages(histories, evidence.as_of)
+    tastes, recent = (_once(pairs, age, days) for days in (config.taste_half_life_days, config.recent_half_life_days))
+    owner, lately = chosen[pairs.owner], recent > config.least
+    by_item = np.lexsort((owner, pairs.member))
     return Neighbours(
-        pointers(np.bincount(pairs.member[by_item], minlength=n)),
-        pairs.owner[by_item].astype(np.int32),
+        pointers(np.bincount(pairs.member, minlength=n)),
+        owner[by_item],
         tastes[by_item].astype(np.float32),
-        np.sqrt(sums(pairs.owner, tastes**2, histories.n_users)).astype(np.float32),
-        pointers(np.bincount(pairs.owner[lately], minlength=histories.n_users)),
+        np.sqrt(sums(owner, tastes**2, past.n_users)).astype(np.float32),
+        pointers(np.bincount(owner[lately], minlength=past.n_users)),
         pairs.member[lately],
         recent[lately].astype(np.float32),
         np.array([config.k]),
         np.array([config.taste_half_life_days]),
     )
+
+
+def _lenders(evidence: Evidence, config: NeighboursConfig) -> I32:
+    """Users, ascending, who bought something lately enough to lend it."""
+    found = [np.zeros(0, np.int64)]
+    for first, block in evidence.histories.blocks():
+        pairs = group(block, block.item, evidence.n_items)
+        recent = _once(pairs, ages(block, evidence.as_of), config.recent_half_life_days)
+        found.append(first + distinct(pairs.owner[recent > config.least]))
+    return np.concatenate(found).astype(np.int32)
+
+
+def _once(pairs: Groups, age: F64, half_life_days: float) -> F64:
+    """Decayed purchases of each pair, one at most."""
+    return np.minimum(pairs.total(decayed(age, half_life_days)), 1.0)

@@ -12,7 +12,7 @@ from cortex_rec.arrays import F32, F64, I32, Array, Ragged, find, pointers, reac
 from cortex_rec.catalogue import Catalogue, Promotions
 from cortex_rec.embeddings.placed import Placed
 from cortex_rec.features.statistics import Statistics
-from cortex_rec.histories import Histories
+from cortex_rec.histories import Past
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries, once
 
@@ -24,7 +24,7 @@ class Evidence:
     Parameters
     ----------
     histories
-        All users' purchases before `as_of`.
+        All users' purchases before `as_of`, in blocks of users.
     statistics
         Counts of the same purchases.
     catalogue
@@ -35,7 +35,7 @@ class Evidence:
         The places of all items, by what they say and show.
     """
 
-    histories: Histories
+    histories: Past
     statistics: Statistics
     catalogue: Catalogue
     promotions: Promotions

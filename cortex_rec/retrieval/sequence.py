@@ -87,7 +87,8 @@ class Sequence(ScoresItems):
 
 def fit(evidence: Evidence, config: SequenceConfig, *, start: object = None) -> Sequence:
     """Learn from all users' purchases in time order."""
-    return learn(Ragged(evidence.histories.pointer, evidence.histories.item), evidence.n_items, config, seed=evidence.seed)
+    histories = evidence.histories.whole()
+    return learn(Ragged(histories.pointer, histories.item), evidence.n_items, config, seed=evidence.seed)
 
 
 def learn(sequences: Ragged, n_items: int, config: SequenceConfig, *, seed: int) -> Sequence:

@@ -60,9 +60,12 @@ class Vector:
         return cls(Index.load(folder, items, np.arange(len(items))), half_life_days)
 
 
-def fit(evidence: Evidence, config: VectorConfig, *, start: object = None) -> Vector:
-    """Put the content vectors into an index."""
-    return Vector(Index.over(evidence.content.vectors, np.arange(evidence.n_items)), config.half_life_days)
+def fit(evidence: Evidence, config: VectorConfig, *, start: Vector | None = None) -> Vector:
+    """Put the content vectors into an index; `start` has it already where items lie as they did then."""
+    vectors = evidence.content.vectors
+    if start is not None and np.array_equal(start.items, vectors):
+        return Vector(start.index, config.half_life_days)
+    return Vector(Index.over(vectors, np.arange(evidence.n_items)), config.half_life_days)
 
 
 def taste(queries: Queries, vectors: F32, half_life_days: float) -> F32:

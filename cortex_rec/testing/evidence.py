@@ -11,6 +11,7 @@ from cortex_rec.dataset import Dataset
 from cortex_rec.embeddings.placed import Placed
 from cortex_rec.encoding import encode
 from cortex_rec.features import statistics
+from cortex_rec.histories import Past
 from cortex_rec.queries import Queries, ask
 from cortex_rec.retrieval.protocol import Evidence
 from cortex_rec.testing.shop import OPENING, small_shop
@@ -32,10 +33,9 @@ def small_evidence(dataset: Dataset | None = None, *, as_of: int = AS_OF, seed: 
         Of the content vectors and of the retrievers that use chance.
     """
     encoded = encode(small_shop() if dataset is None else dataset)
-    histories = encoded.histories.before(as_of)
-    counts = statistics.fit(histories, encoded.catalogue.codes["subcategory"], len(encoded.items), len(encoded.stores), as_of=as_of)
+    counts = statistics.fit(encoded.histories, encoded.catalogue.codes["subcategory"], len(encoded.items), len(encoded.stores), as_of=as_of)
     content = places(len(encoded.items), seed=seed)
-    return Evidence(histories, counts, encoded.catalogue, encoded.promotions.active(as_of), content, as_of, seed)
+    return Evidence(Past(encoded.histories, as_of), counts, encoded.catalogue, encoded.promotions.active(as_of), content, as_of, seed)
 
 
 def unit_vectors(n: int, dimensions: int = 16, *, seed: int) -> F32:
@@ -54,7 +54,7 @@ def places(n: int, dimensions: int = 16, *, seed: int) -> Placed:
 def all_kinds_of_queries(evidence: Evidence) -> Queries:
     """Every known user; then a stranger with a basket, one without anything, and a known user whose history is empty."""
     known = np.arange(evidence.histories.n_users, dtype=np.int32)
-    asked = ask(evidence.histories, np.append(known, np.array([0, NO_ROW, NO_ROW], np.int32)), evidence.as_of, evidence.n_items)
+    asked = ask(evidence.histories.whole(), np.append(known, np.array([0, NO_ROW, NO_ROW], np.int32)), evidence.as_of, evidence.n_items)
     users = np.append(known, np.array([NO_ROW, NO_ROW, 0], np.int32))
     store = asked.store.copy()
     store[-2] = NO_ROW
