@@ -51,8 +51,8 @@ class TestARetrieverWhoseIndexHasCells(TestEveryRegisteredRetriever):
     def _one_of_the_registry(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
         self.name = request.param
         # All cells are searched, so that nothing is missed.
-        for name, value in {"EXACT": 0, "SEARCHED": 1}.items():
-            monkeypatch.setattr(f"cortex_rec.retrieval.index.{name}", value)
+        for name, value in {"index.EXACT": 0, "graph.EXACT": 0, "index.SEARCHED": 1}.items():
+            monkeypatch.setattr(f"cortex_rec.retrieval.{name}", value)
 
 
 def evidence(*rows: dict[str, Any], day: float = 20, offers: tuple[tuple[str, str | None], ...] = ()) -> Evidence:
@@ -341,6 +341,13 @@ def test_cells_are_stored_and_what_comes_later_joins_them(crowded: Index, tmp_pa
     (tmp_path / "index.faiss").write_bytes(b"no index")
     with pytest.raises(ArtifactError, match=r"index.faiss: FAISS cannot read this index"):
         Index.load(tmp_path, crowded.vectors, crowded.rows)
+
+
+def test_the_graphs_items_are_searched_one_by_one_up_to_a_million(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cortex_rec.retrieval.index.EXACT", 0)
+    assert graph.fit(small_evidence(), CONFIG.graph).index.cells is None
+    monkeypatch.setattr("cortex_rec.retrieval.graph.EXACT", 0)
+    assert graph.fit(small_evidence(), CONFIG.graph).index.cells is not None
 
 
 def test_a_thirty_second_of_the_cells_is_searched_and_few_vectors_have_none() -> None:

@@ -22,6 +22,8 @@ from cortex_rec.retrieval.protocol import Evidence
 HALF_LIFE_DAYS: Final = 30.0
 #: As many items of weight one as hold a vector's place towards zero.
 RIDGE: Final = 10.0
+#: Up to so many items each is looked at: the vectors differ in length by a factor of hundreds, and of such cells find half.
+EXACT: Final = 1_000_000
 #: Users whose purchases are propagated at once.
 BLOCK: Final = 10_000
 
@@ -139,7 +141,7 @@ def fit(evidence: Evidence, config: GraphConfig, *, start: Graph | None = None) 
     if not everybody:
         _follow(users, histories, learners, _lent(items, buyers))
     sold = np.flatnonzero(~evidence.statistics.unsold)
-    return Graph(users, items, Index.over(items[sold], sold), base_users, base_items, *placed)
+    return Graph(users, items, Index.over(items[sold], sold, exact=EXACT), base_users, base_items, *placed)
 
 
 def _learners(bought: Bool, most: int, start: Graph | None, seed: int) -> I32:
