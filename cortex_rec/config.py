@@ -181,6 +181,8 @@ class Graph(Section):
     """LightGCN (He et al. 2020)."""
 
     n: int = Field(default=100, ge=1)
+    #: of a shop with more users, so many of them, drawn by chance, are learned from; the vectors of the others follow from the items'
+    users: int = Field(default=25_000, ge=1)
     dimensions: int = Field(default=64, ge=2)
     layers: int = Field(default=2, ge=1)
     #: steps of the first fit and of each later refit that starts from the one before

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from purchases import bought, histories, ids, moment
 
-from cortex_rec.arrays import F32, Ragged, distinct, pointers, save_arrays
+from cortex_rec.arrays import F32, Ragged, distinct, pointers, save_arrays, vars_of
 from cortex_rec.catalogue import Catalogue, Promotions
 from cortex_rec.config import Retrieval
 from cortex_rec.embeddings.placed import Placed
@@ -22,7 +22,7 @@ from cortex_rec.errors import ArtifactError
 from cortex_rec.features import statistics
 from cortex_rec.histories import Past, from_baskets
 from cortex_rec.queries import Queries, ask
-from cortex_rec.retrieval import arrivals, graph, index, popular
+from cortex_rec.retrieval import arrivals, graph, index, lightgcn, popular
 from cortex_rec.retrieval.favourites import Favourites
 from cortex_rec.retrieval.index import Index, search
 from cortex_rec.retrieval.neighbours import Neighbours
@@ -30,6 +30,7 @@ from cortex_rec.retrieval.outlines import Outlines
 from cortex_rec.retrieval.protocol import Evidence, Retriever, best
 from cortex_rec.retrieval.repeats import Repeats
 from cortex_rec.retrieval.union import REGISTRY
+from cortex_rec.splits import distinct as distinct_items
 from cortex_rec.testing.evidence import small_evidence, unit_vectors
 from cortex_rec.testing.retriever_contract import RetrieverContract
 
@@ -50,8 +51,8 @@ class TestARetrieverWhoseIndexHasCells(TestEveryRegisteredRetriever):
     def _one_of_the_registry(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
         self.name = request.param
         # All cells are searched, so that nothing is missed.
-        for name, value in {"EXACT": 0, "SEARCHED": 1}.items():
-            monkeypatch.setattr(f"cortex_rec.retrieval.index.{name}", value)
+        for name, value in {"index.EXACT": 0, "graph.EXACT": 0, "index.SEARCHED": 1}.items():
+            monkeypatch.setattr(f"cortex_rec.retrieval.{name}", value)
 
 
 def evidence(*rows: dict[str, Any], day: float = 20, offers: tuple[tuple[str, str | None], ...] = ()) -> Evidence:
@@ -343,6 +344,13 @@ def test_cells_are_stored_and_what_comes_later_joins_them(crowded: Index, tmp_pa
         Index.load(tmp_path, crowded.vectors, crowded.rows)
 
 
+def test_the_graphs_items_are_searched_one_by_one_up_to_a_million(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cortex_rec.retrieval.index.EXACT", 0)
+    assert graph.fit(small_evidence(), CONFIG.graph).index.cells is None
+    monkeypatch.setattr("cortex_rec.retrieval.graph.EXACT", 0)
+    assert graph.fit(small_evidence(), CONFIG.graph).index.cells is not None
+
+
 def test_a_thirty_second_of_the_cells_is_searched_and_few_vectors_have_none() -> None:
     assert Index.over(np.ones((3, 4), np.float32), np.arange(3)).cells is None
     for n, cells in {200_001: 1_024, 10_000_000: 8_192}.items():
@@ -398,3 +406,64 @@ def test_the_graph_places_what_nobody_bought_where_items_that_say_the_same_are()
     start = fitted.base_items[unsold] / np.linalg.norm(fitted.base_items[unsold], axis=1, keepdims=True)
     old = fitted.base_items[[3, 4]] / np.linalg.norm(fitted.base_items[[3, 4]], axis=1, keepdims=True)
     assert np.all(np.sum(start * old, axis=1) > 0.7)
+
+
+def test_a_shop_with_few_users_is_learned_from_all_of_them() -> None:
+    known = small_evidence()
+    n_buyers = int((np.diff(known.histories.pointer) > 0).sum())
+    everybody, just = (graph.fit(known, CONFIG.graph.model_copy(update={"users": n})) for n in (25_000, n_buyers))
+    for name, values in vars_of(everybody).items():
+        if name != "index":
+            assert values.tobytes() == getattr(just, name).tobytes(), name
+
+
+def test_of_many_users_some_are_learned_from_as_if_there_were_no_others_and_the_others_follow_from_their_items() -> None:
+    known = small_evidence()
+    fitted = graph.fit(known, CONFIG.graph.model_copy(update={"users": 12}))
+    learners = np.flatnonzero(fitted.base_users.any(axis=1)).astype(np.int32)
+    assert len(learners) == 12
+    pairs = distinct_items(known.histories.take(learners))
+    learned = np.unique(pairs.item)
+    alone = lightgcn.train(Ragged(pairs.pointer, np.searchsorted(learned, pairs.item)), len(learned), CONFIG.graph, seed=known.seed)
+    np.testing.assert_array_equal(fitted.users[learners], alone.users)
+    np.testing.assert_array_equal(fitted.items[learned], alone.items)
+    np.testing.assert_array_equal(fitted.base_items[learned], alone.base_items)
+    buyers = np.bincount(pairs.item, minlength=known.n_items)
+    everybodys = distinct_items(known.histories)
+
+    def propagated(user: int) -> F32:
+        own = np.intersect1d(everybodys[user], learned)
+        return np.sum(fitted.items[own] / np.sqrt(buyers[own])[:, None], axis=0) / np.sqrt(len(everybodys[user]))
+
+    # The factor is that of least squares over the learners.
+    made = np.stack([propagated(user) for user in learners])
+    factor = np.sum(made * alone.users) / np.sum(made * made)
+    others = np.setdiff1d(np.flatnonzero(np.diff(known.histories.pointer)), learners)
+    assert len(others) > 12
+    np.testing.assert_allclose(fitted.users[others], [factor * propagated(user) for user in others], rtol=1e-4, atol=1e-6)
+
+
+def test_what_only_others_bought_is_placed_by_its_content_and_can_be_found() -> None:
+    known = small_evidence()
+    fitted = graph.fit(known, CONFIG.graph.model_copy(update={"users": 2}))
+    learners = np.flatnonzero(fitted.base_users.any(axis=1)).astype(np.int32)
+    theirs = np.unique(known.histories.take(learners).item)
+    sold = np.flatnonzero(~known.statistics.unsold)
+    assert fitted.index.rows.tolist() == sold.tolist()
+    only_others = np.setdiff1d(sold, theirs)
+    assert len(only_others) > 0
+    np.testing.assert_allclose(fitted.items[only_others], known.content.vectors[only_others] @ fitted.placing, rtol=1e-4, atol=1e-6)
+    assert np.all(fitted.items[only_others].any(axis=1))
+
+
+def test_users_who_were_learned_from_stay_when_the_graph_goes_on() -> None:
+    known = small_evidence()
+
+    def learners(fitted: graph.Graph) -> set[int]:
+        return set(np.flatnonzero(fitted.base_users.any(axis=1)).tolist())
+
+    first = graph.fit(known, CONFIG.graph.model_copy(update={"users": 10}))
+    fewer, same, more = (graph.fit(known, CONFIG.graph.model_copy(update={"users": n}), start=first) for n in (6, 10, 15))
+    assert learners(same) == learners(first)
+    assert learners(fewer) < learners(first) < learners(more)
+    assert [len(learners(each)) for each in (fewer, more)] == [6, 15]

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
+import scipy.sparse as sp
 
-from cortex_rec.arrays import F32, I32, Array, Ragged, load_arrays, save_arrays, vars_of
+from cortex_rec.arrays import F32, I32, I64, Array, Bool, Ragged, load_arrays, save_arrays, vars_of
 from cortex_rec.config import Graph as GraphConfig
+from cortex_rec.histories import Histories
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries, once
 from cortex_rec.retrieval import index
@@ -20,6 +22,10 @@ from cortex_rec.retrieval.protocol import Evidence
 HALF_LIFE_DAYS: Final = 30.0
 #: As many items of weight one as hold a vector's place towards zero.
 RIDGE: Final = 10.0
+#: Up to so many items each is looked at: the vectors differ in length by a factor of hundreds, and of such cells find half.
+EXACT: Final = 1_000_000
+#: Users whose purchases are propagated at once.
+BLOCK: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -29,13 +35,14 @@ class Graph:
     Parameters
     ----------
     users
-        (n_users, d) float32 propagated vectors; zeros for users without a purchase.
+        (n_users, d) float32 propagated vectors; zeros for users without a purchase, or none of what the learners bought.
     items
         (n_items, d) float32 propagated vectors; where there is no purchase, the place that an item with such content would have.
     index
         The items with a purchase, by row ascending: what is retrieved.
     base_users, base_items
         The parameters before propagation, (n_users, d) and (n_items, d) float32: where a later fit starts from, new items at their place.
+        Users who were not learned from have none.
     placing, base_placing
         (d_content, d) float32, from what an item says and shows to its vector, propagated and before.
     """
@@ -100,22 +107,93 @@ class Graph:
 
 
 def fit(evidence: Evidence, config: GraphConfig, *, start: Graph | None = None) -> Graph:
-    """Train LightGCN on the distinct (user, item) pairs before `as_of`; from `start`'s parameters a few steps do."""
+    """Train LightGCN on the distinct (user, item) pairs before `as_of`; from `start`'s parameters a few steps do.
+
+    Of a shop with more than `config.users` buyers so many are learned from, those of `start` first. The others have no parameters: their
+    vectors are one propagation of their items'. What none of the learners bought is placed by its content, as what nobody bought.
+    """
     # Imported here so that a service that only answers never loads torch and DGL.
     from cortex_rec.retrieval import lightgcn
     from cortex_rec.splits import distinct
 
-    pairs = distinct(evidence.histories)
-    base = None if start is None else (start.base_users, start.base_items)
-    trained = lightgcn.train(pairs, evidence.n_items, config, seed=evidence.seed, start=base)
-    buyers = np.bincount(pairs.item, minlength=evidence.n_items)
-    sold, unsold = np.flatnonzero(buyers), np.flatnonzero(buyers == 0)
-    placed = []
-    for vectors in (trained.items, trained.base_items):
-        placing = _ridge(evidence.content.vectors[sold], vectors[sold], np.sqrt(buyers[sold]))
-        vectors[unsold] = _placed(evidence.content.vectors[unsold], placing)
+    histories, content = evidence.histories, evidence.content.vectors
+    n_users, n_items = histories.n_users, evidence.n_items
+    learners = _learners(np.diff(histories.pointer) > 0, config.users, start, evidence.seed)
+    everybody = len(learners) == n_users
+    pairs = distinct(histories if everybody else histories.take(learners))
+    # Of many items only those that the learners bought take part, which saves a third of the memory.
+    known = np.arange(n_items) if everybody else np.unique(pairs.item).astype(np.int64)
+    pairs = replace(pairs, item=np.searchsorted(known, pairs.item).astype(np.int32))
+    base = None if start is None else (start.base_users[learners], start.base_items[known])
+    trained = lightgcn.train(pairs, len(known), config, seed=evidence.seed, start=base)
+    buyers = np.zeros(n_items, np.int64)
+    buyers[known] = np.bincount(pairs.item, minlength=len(known))
+    learned, others = np.flatnonzero(buyers), np.flatnonzero(buyers == 0)
+    both, placed = [], []
+    for found in (trained.items, trained.base_items):
+        vectors = _among(n_items, known, found)
+        placing = _ridge(content[learned], vectors[learned], np.sqrt(buyers[learned]))
+        vectors[others] = _placed(content[others], placing)
+        both.append(vectors)
         placed.append(placing)
-    return Graph(trained.users, trained.items, Index.over(trained.items[sold], sold), trained.base_users, trained.base_items, *placed)
+    items, base_items = both
+    users, base_users = (_among(n_users, learners, found) for found in (trained.users, trained.base_users))
+    if not everybody:
+        _follow(users, histories, learners, _lent(items, buyers))
+    sold = np.flatnonzero(~evidence.statistics.unsold)
+    return Graph(users, items, Index.over(items[sold], sold, exact=EXACT), base_users, base_items, *placed)
+
+
+def _learners(bought: Bool, most: int, start: Graph | None, seed: int) -> I32:
+    """(n,) int32 rows, ascending, of whom is learned from: all, or of too many those with parameters already, then others by chance."""
+    from cortex_rec.splits import drawn
+
+    buyers = np.flatnonzero(bought).astype(np.int32)
+    if len(buyers) <= most:
+        return np.arange(len(bought), dtype=np.int32)
+    former = np.any(start.base_users[buyers] != 0, axis=1) if start is not None else np.zeros(len(buyers), np.bool_)
+    kept = drawn(buyers[former], most, seed=seed)
+    return np.sort(np.append(kept, drawn(buyers[~former], most - len(kept), seed=seed)))
+
+
+def _among(n: int, rows: Array, vectors: F32) -> F32:
+    """(n, d) float32 with the vectors at their rows and zeros elsewhere."""
+    found = np.zeros((n, vectors.shape[1]), np.float32)
+    found[rows] = vectors
+    return found
+
+
+def _lent(items: F32, buyers: I64) -> F32:
+    """(n_items, d) float32: what an item adds to the vector of whoever bought it, nothing where no learner did."""
+    scale = np.divide(1, np.sqrt(buyers), out=np.zeros(len(buyers)), where=buyers > 0)
+    found: F32 = items * scale[:, None].astype(np.float32)
+    return found
+
+
+def _follow(users: F32, histories: Histories, learners: I32, lent: F32) -> None:
+    """Give all but the learners one propagation of the items' vectors, times what brings the learners' own nearest to theirs."""
+    top, bottom = 0.0, 0.0
+    for block in _blocks(learners):
+        made = _propagated(histories, block, lent)
+        top += float(np.sum(made * users[block], dtype=np.float64))
+        bottom += float(np.sum(made * made, dtype=np.float64))
+    others = np.setdiff1d(np.arange(histories.n_users, dtype=np.int32), learners, assume_unique=True)
+    for block in _blocks(others):
+        users[block] = _propagated(histories, block, lent) * np.float32(top / bottom)
+
+
+def _propagated(histories: Histories, users: I32, lent: F32) -> F32:
+    """(n, d) float32: of each user the sum of what its distinct items lend, over the root of their number."""
+    from cortex_rec.splits import distinct
+
+    pairs = distinct(histories.take(users))
+    bought = sp.csr_array((np.ones(len(pairs.item), np.float32), pairs.item, pairs.pointer), shape=(len(users), len(lent)))
+    found: F32 = bought @ lent / np.sqrt(np.maximum(np.diff(pairs.pointer), 1)).astype(np.float32)[:, None]
+    return found
+
+
+def _blocks(rows: I32) -> list[I32]:
+    return [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
 
 
 def _ridge(content: F32, vectors: F32, weight: Array) -> F32:

@@ -47,9 +47,9 @@ class Index:
     cells: faiss.IndexIVF | None = field(default=None, compare=False)
 
     @classmethod
-    def over(cls, vectors: F32, rows: I64) -> Self:
-        """Choose by the number of vectors, and learn the cells where they are too many."""
-        return cls(vectors, rows, None if len(rows) <= EXACT else filled(in_cells(*vectors.shape), vectors))
+    def over(cls, vectors: F32, rows: I64, *, exact: int | None = None) -> Self:
+        """Choose by the number of vectors, and learn the cells where they are more than `exact`, or `EXACT` when absent."""
+        return cls(vectors, rows, None if len(rows) <= (EXACT if exact is None else exact) else filled(in_cells(*vectors.shape), vectors))
 
     def with_others(self, vectors: F32, rows: I64) -> Self:
         """Further vectors; cells stay as they were learned."""
