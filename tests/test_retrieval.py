@@ -273,16 +273,18 @@ def test_faiss_answers_one_query_as_it_answers_many_however_many_threads_there_a
     assert alone == [together[i].tolist() for i in range(16)]
 
 
-@given(st.integers(0, 10**6), st.integers(1, 400), st.sampled_from([1, 8, 17, 64]), st.integers(1, 60), st.booleans())
-def test_a_search_finds_what_looking_at_every_vector_finds(seed: int, n: int, width: int, wanted: int, ties: bool) -> None:
+@given(st.integers(0, 10**6), st.integers(1, 400), st.sampled_from([1, 8, 17, 64]), st.integers(1, 60), st.booleans(), st.integers(1, 40))
+def test_a_search_finds_what_looking_at_every_vector_finds(seed: int, n: int, width: int, wanted: int, ties: bool, asked: int) -> None:
     generator = np.random.default_rng(seed)
     vectors = generator.normal(size=(n, width)).astype(np.float32) * generator.choice([0.01, 1, 30], (n, 1)).astype(np.float32)
     if ties:
         vectors = np.round(vectors)
-    rows, query = generator.permutation(10 * n)[:n].astype(np.int64), generator.normal(size=(1, width)).astype(np.float32)
-    found = search(Index(vectors, rows), query, wanted)[0].tolist()
-    products = np.einsum("ij,ij->i", np.broadcast_to(query, vectors.shape), vectors)
-    assert found == rows[np.lexsort((rows, -products))[:wanted]].tolist()
+    rows, queries = generator.permutation(10 * n)[:n].astype(np.int64), generator.normal(size=(asked, width)).astype(np.float32)
+    queries[asked // 2 :: 7] = 0
+    found = search(Index(vectors, rows), queries, wanted)
+    for i, query in enumerate(queries):
+        products = np.einsum("ij,ij->i", np.broadcast_to(query, vectors.shape), vectors)
+        assert found[i].tolist() == (rows[np.lexsort((rows, -products))[:wanted]].tolist() if query.any() else [])
 
 
 @given(st.integers(0, 10**6), st.sampled_from([1, 8, 17, 64]))
