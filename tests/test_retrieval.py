@@ -23,6 +23,7 @@ from cortex_rec.features import statistics
 from cortex_rec.histories import from_baskets
 from cortex_rec.queries import Queries, ask
 from cortex_rec.retrieval import arrivals, graph, index, popular
+from cortex_rec.retrieval.added import Added
 from cortex_rec.retrieval.favourites import Favourites
 from cortex_rec.retrieval.index import Index, search
 from cortex_rec.retrieval.neighbours import Neighbours
@@ -303,6 +304,26 @@ def test_the_outlines_of_vectors_that_lie_along_few_axes_leave_few_to_be_multipl
     products = vectors @ vectors[0]
     assert np.count_nonzero(most >= np.sort(products)[-20]) < 40
     assert np.max(np.abs(nearly - products)) < 0.1 * products.max()
+
+
+@given(st.integers(0, 10**6), st.sampled_from([1, 63, 64, 65, 500]), st.integers(0, 30), st.integers(1, 80))
+def test_rows_add_up_in_their_order_to_the_bits_of_one_column_after_the_other(seed: int, width: int, n: int, longest: int) -> None:
+    generator = np.random.default_rng(seed)
+    pointer = pointers(generator.integers(0, longest + 1, 40))
+    column = generator.integers(-1, width, pointer[-1]).astype(np.int32)
+    value = np.where(column < 0, 0, generator.random(pointer[-1])).astype(np.float32)
+    added = Added(width)
+    for _ in range(3):
+        rows, weight = generator.integers(0, 40, n), generator.random(n)
+        expected, met = [0.0] * width, set()
+        for row, factor in zip(rows.tolist(), weight.tolist(), strict=True):
+            for at in range(pointer[row], pointer[row + 1]):
+                if column[at] >= 0:
+                    expected[column[at]] += factor * float(value[at])
+                    met.add(int(column[at]))
+        columns, sums = added.rows(pointer[rows], pointer[rows + 1], weight, column, value)
+        assert columns.tolist() == sorted(met)
+        assert sums.tolist() == [expected[item] for item in sorted(met)]
 
 
 @pytest.fixture
