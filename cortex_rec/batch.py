@@ -5,6 +5,7 @@ Users are cut into parts, one file each. A part that is there is not computed ag
 
 import hashlib
 import json
+import resource
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -24,9 +25,11 @@ from cortex_rec.releases import forgotten, live, store
 from cortex_rec.releases.store import Release
 from cortex_rec.requests import Request
 
-#: Users of a file, few enough that all processes end at about the same time; and of those that are answered together: more are no quicker.
-PART: Final = 500
+#: Users that are answered together: more are no quicker.
 BLOCK: Final = 32
+#: Users of a file at the most, and files at the least as far as blocks are whole: so that all processes end at about the same time.
+MOST: Final = 512
+FILES: Final = 128
 ORDER: Final = "order.json"
 DONE: Final = "done.json"
 #: One row a place of a user's list; `personal` is false where the items are the popular ones, `reasons` are empty unless asked for.
@@ -58,6 +61,8 @@ class Order:
         How many there are in all.
     digest
         SHA-256 of their ids in their order.
+    part
+        Users of a file.
     """
 
     release: str
@@ -65,6 +70,7 @@ class Order:
     explain: bool
     users: int
     digest: str
+    part: int
 
     @classmethod
     def of(cls, release: Release, users: Sequence[str], *, n: int, explain: bool) -> "Order":
@@ -83,7 +89,8 @@ class Order:
             raise DataError(
                 "users: there is nobody to make lists for. Name some, or leave the file out for everybody whom the release knows."
             )
-        return cls(release.id, n, explain, len(users), hashlib.sha256("\0".join(users).encode()).hexdigest())
+        part = min(BLOCK * -(-len(users) // (BLOCK * FILES)), MOST)
+        return cls(release.id, n, explain, len(users), hashlib.sha256("\0".join(users).encode()).hexdigest(), part)
 
     def begin(self, folder: Path) -> None:
         """Make the folder of the lists, or go on with it.
@@ -112,7 +119,7 @@ class Order:
 
     def parts(self) -> list[slice]:
         """Which users each file is of."""
-        return [slice(at, min(at + PART, self.users)) for at in range(0, self.users, PART)]
+        return [slice(at, min(at + self.part, self.users)) for at in range(0, self.users, self.part)]
 
 
 def part_file(folder: Path, number: int) -> Path:
@@ -178,8 +185,8 @@ def lists(recommender: Recommender, users: Sequence[str], *, n: int, explain: bo
     return pl.concat(frames)
 
 
-def write_part(release: Path, beside: Path, users: Sequence[str], order: Order, file: Path) -> int:
-    """Answer the users of a part in a process of its own, and write its file, which appears whole or not at all; gives their number.
+def write_part(release: Path, beside: Path, users: Sequence[str], order: Order, file: Path) -> tuple[int, int]:
+    """Answer the users of a part in a process of its own, and write its file, which appears whole or not at all.
 
     Parameters
     ----------
@@ -187,11 +194,16 @@ def write_part(release: Path, beside: Path, users: Sequence[str], order: Order, 
         The folder of a release that was verified.
     beside
         The folder of what is kept beside releases (`places.state_of`).
+
+    Returns
+    -------
+    tuple
+        How many users there are, and the MiB that this process took at the most.
     """
     recommender = _loaded(release, beside)
     with folders.replace_file(file) as fresh:
         lists(recommender, users, n=order.n, explain=order.explain).write_parquet(fresh, compression="zstd")
-    return len(users)
+    return len(users), round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 @lru_cache(maxsize=1)

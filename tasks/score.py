@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import resource
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
@@ -14,7 +13,6 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from cortex_rec import batch, folders
-from cortex_rec.batch import Order
 from cortex_rec.errors import ConfigError, ProgramFailed
 from cortex_rec.ids import IdMap
 from cortex_rec.releases import places, store
@@ -75,7 +73,8 @@ def score(
         # Where there is nothing to do, no cluster is started.
         with (pool if parts else processes_of_this_machine)(max(1, min(processes, len(parts)))) as workers:
             running = [
-                workers.submit(_part, *given, users[part], order, batch.part_file(folder, number).resolve())
+                # A function of the library: a process that is started for it loads nothing of Prefect.
+                workers.submit(batch.write_part, *given, users[part], order, batch.part_file(folder, number).resolve())
                 for number, part in parts.items()
             ]
             try:
@@ -99,9 +98,3 @@ def score(
     with folders.replace_file(folder / batch.DONE) as fresh:
         fresh.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return told
-
-
-def _part(release: Path, beside: Path, users: Sequence[str], order: Order, file: Path) -> tuple[int, int]:
-    """Write a part where this runs; give how many users it has, and the MiB that this process took at the most."""
-    written = batch.write_part(release, beside, users, order, file)
-    return written, round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

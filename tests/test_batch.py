@@ -1,5 +1,6 @@
 """Lists of many users: the same as single answers, in files that appear whole, made once whatever stops the run."""
 
+import itertools
 import json
 import os
 import signal
@@ -87,28 +88,62 @@ def test_whoever_is_forgotten_but_named_in_a_file_is_answered_as_a_stranger(
 
 
 def test_a_second_run_makes_only_the_parts_that_are_missing(made: Release, tmp_path: Path) -> None:
-    users = strangers(2 * batch.PART + 1, tmp_path)
+    many = 2 * batch.BLOCK + 1
+    users = strangers(many, tmp_path)
     first = score(made, tmp_path, users, 3)
-    assert (first["users"], first["computed"]) == (2 * batch.PART + 1, 2 * batch.PART + 1)
+    assert (first["users"], first["computed"]) == (many, many)
     folder = tmp_path / "lists" / made.id
     files = sorted(folder.glob("part-*.parquet"))
+    assert len(files) == 3
     whole = pl.read_parquet(files)
     assert whole["user_id"].unique(maintain_order=True).to_list() == users.read_text().split()
-    assert whole.height == 3 * (2 * batch.PART + 1)
+    assert whole.height == 3 * many
     unchanged = files[0].stat().st_ino
     files[1].unlink()
     (folder / batch.DONE).unlink()
     second = score(made, tmp_path, users, 3)
-    assert second["computed"] == batch.PART
+    assert second["computed"] == batch.BLOCK
     assert files[0].stat().st_ino == unchanged
     assert pl.read_parquet(files).equals(whole)
     third = score(made, tmp_path, users, 3)
     assert third == second
 
 
+@pytest.mark.parametrize(("users", "part"), [(1, 32), (4_096, 32), (4_097, 64), (1_000_000, 512)])
+def test_a_part_is_of_whole_blocks_and_there_are_enough_parts_for_all_processes_to_end_together(
+    made: Release, users: int, part: int
+) -> None:
+    order = Order.of(made, [str(number) for number in range(users)], n=3, explain=False)
+    cut = order.parts()
+    assert {each.stop - each.start for each in cut[:-1]} <= {part}
+    assert (cut[0].start, cut[-1].stop) == (0, users)
+    assert all(before.stop == after.start for before, after in itertools.pairwise(cut))
+
+
+PARTS = """
+import sys
+from pathlib import Path
+from cortex_rec import batch
+from cortex_rec.batch import Order
+
+release, beside, file = map(Path, sys.argv[1:])
+written, memory = batch.write_part(release, beside, ["nobody"], Order(release.name, 3, False, 1, "", 32), file)
+assert written == 1 and memory > 0
+print(sorted({"prefect", "torch", "dgl"} & set(sys.modules)))
+"""
+
+
+def test_a_process_that_writes_parts_loads_neither_prefect_nor_what_trains(made: Release, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PARTS, str(made.path), str(tmp_path), str(tmp_path / "part.parquet")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+    assert pl.read_parquet(tmp_path / "part.parquet")["user_id"].to_list() == ["nobody"] * 3
+
+
 @pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_where_it_was(made: Release, tmp_path: Path) -> None:
-    users, folder = strangers(12 * batch.PART, tmp_path), tmp_path / "lists" / made.id
+    many = 2 * batch.BLOCK * batch.FILES
+    users, folder = strangers(many, tmp_path), tmp_path / "lists" / made.id
     asked = ["score", "--releases", str(made.path.parent), "--users", str(users), "--n", "50", "--processes", "1"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     command = [sys.executable, "-m", "cortex_rec.cli", *asked]
@@ -124,13 +159,13 @@ def test_a_run_that_is_killed_goes_on_where_it_was(made: Release, tmp_path: Path
     running.wait()
     there = {file: file.stat().st_ino for file in folder.glob("part-*.parquet")}
     assert not (folder / batch.DONE).exists()
-    assert 0 < len(there) < 12, "it was to be killed in the middle"
+    assert 0 < len(there) < batch.FILES, "it was to be killed in the middle"
     done = cortex_rec(*asked[:-2], "--json", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert told["computed"] == (12 - len(there)) * batch.PART
+    assert told["computed"] == many - len(there) * (many // batch.FILES)
     assert {file: file.stat().st_ino for file in there} == there
-    assert pl.scan_parquet(folder / "part-*.parquet").select(pl.col("user_id").n_unique()).collect().item() == 12 * batch.PART
+    assert pl.scan_parquet(folder / "part-*.parquet").select(pl.col("user_id").n_unique()).collect().item() == many
 
 
 def test_a_folder_of_another_order_is_refused_and_says_what_differs(made: Release, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from prefect_server import wait_for
 
 import tasks.score
 from cortex_rec import batch
+from cortex_rec.batch import Order
 from cortex_rec.code_version import code_version
 from cortex_rec.config import Config, Execution, load_config
 from cortex_rec.errors import ClusterUnavailable, ConfigError, ProgramMissing
@@ -130,7 +131,7 @@ def test_workers_of_this_machine_make_what_one_process_makes_although_one_is_kil
 @pytest.mark.slow
 def test_a_clusters_workers_write_the_same_lists_although_one_is_killed(cluster: str, tmp_path: Path) -> None:
     made = small_release(tmp_path / "releases")
-    users = [*(f"h{user:03}" for user in range(60)), *(f"stranger{number}" for number in range(3 * batch.PART))]
+    users = [*(f"h{user:03}" for user in range(60)), *(f"stranger{number}" for number in range(batch.BLOCK * batch.FILES))]
     (tmp_path / "users.txt").write_text("\n".join(users))
     asked = ["score", "--releases", "releases", "--users", "users.txt", "--n", "10", "--output", "lists", "--engine", "dask"]
     folder = tmp_path / "lists" / made.id
@@ -140,10 +141,11 @@ def test_a_clusters_workers_write_the_same_lists_although_one_is_killed(cluster:
     assert json.loads((folder / batch.DONE).read_text())["computed"] == len(users)
     told = tasks.score.score.fn(made, str(tmp_path / "releases"), users, str(tmp_path / "alone"), n=10, explain=False, processes=2)
     assert told["peak_rss_mb"] > 100
-    for number in range(4):
+    parts = Order.of(made, users, n=10, explain=False).parts()
+    for number, part in enumerate(parts):
         one, other = (pl.read_parquet(batch.part_file(place, number)) for place in (folder, tmp_path / "alone" / made.id))
         assert one.equals(other)
-        assert one["user_id"].unique(maintain_order=True).to_list() == users[number * batch.PART : (number + 1) * batch.PART]
+        assert one["user_id"].unique(maintain_order=True).to_list() == users[part]
     assert list(folder.glob(".draft-*")) == []
 
 

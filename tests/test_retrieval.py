@@ -23,6 +23,7 @@ from cortex_rec.features import statistics
 from cortex_rec.histories import Past, from_baskets
 from cortex_rec.queries import Queries, ask
 from cortex_rec.retrieval import arrivals, graph, index, lightgcn, popular
+from cortex_rec.retrieval.added import Added
 from cortex_rec.retrieval.favourites import Favourites
 from cortex_rec.retrieval.index import Index, search
 from cortex_rec.retrieval.neighbours import Neighbours
@@ -275,16 +276,18 @@ def test_faiss_answers_one_query_as_it_answers_many_however_many_threads_there_a
     assert alone == [together[i].tolist() for i in range(16)]
 
 
-@given(st.integers(0, 10**6), st.integers(1, 400), st.sampled_from([1, 8, 17, 64]), st.integers(1, 60), st.booleans())
-def test_a_search_finds_what_looking_at_every_vector_finds(seed: int, n: int, width: int, wanted: int, ties: bool) -> None:
+@given(st.integers(0, 10**6), st.integers(1, 400), st.sampled_from([1, 8, 17, 64]), st.integers(1, 60), st.booleans(), st.integers(1, 40))
+def test_a_search_finds_what_looking_at_every_vector_finds(seed: int, n: int, width: int, wanted: int, ties: bool, asked: int) -> None:
     generator = np.random.default_rng(seed)
     vectors = generator.normal(size=(n, width)).astype(np.float32) * generator.choice([0.01, 1, 30], (n, 1)).astype(np.float32)
     if ties:
         vectors = np.round(vectors)
-    rows, query = generator.permutation(10 * n)[:n].astype(np.int64), generator.normal(size=(1, width)).astype(np.float32)
-    found = search(Index(vectors, rows), query, wanted)[0].tolist()
-    products = np.einsum("ij,ij->i", np.broadcast_to(query, vectors.shape), vectors)
-    assert found == rows[np.lexsort((rows, -products))[:wanted]].tolist()
+    rows, queries = generator.permutation(10 * n)[:n].astype(np.int64), generator.normal(size=(asked, width)).astype(np.float32)
+    queries[asked // 2 :: 7] = 0
+    found = search(Index(vectors, rows), queries, wanted)
+    for i, query in enumerate(queries):
+        products = np.einsum("ij,ij->i", np.broadcast_to(query, vectors.shape), vectors)
+        assert found[i].tolist() == (rows[np.lexsort((rows, -products))[:wanted]].tolist() if query.any() else [])
 
 
 @given(st.integers(0, 10**6), st.sampled_from([1, 8, 17, 64]))
@@ -303,6 +306,26 @@ def test_the_outlines_of_vectors_that_lie_along_few_axes_leave_few_to_be_multipl
     products = vectors @ vectors[0]
     assert np.count_nonzero(most >= np.sort(products)[-20]) < 40
     assert np.max(np.abs(nearly - products)) < 0.1 * products.max()
+
+
+@given(st.integers(0, 10**6), st.sampled_from([1, 63, 64, 65, 500]), st.integers(0, 30), st.integers(1, 80))
+def test_rows_add_up_in_their_order_to_the_bits_of_one_column_after_the_other(seed: int, width: int, n: int, longest: int) -> None:
+    generator = np.random.default_rng(seed)
+    pointer = pointers(generator.integers(0, longest + 1, 40))
+    column = generator.integers(-1, width, pointer[-1]).astype(np.int32)
+    value = np.where(column < 0, 0, generator.random(pointer[-1])).astype(np.float32)
+    added = Added(width)
+    for _ in range(3):
+        rows, weight = generator.integers(0, 40, n), generator.random(n)
+        expected, met = [0.0] * width, set()
+        for row, factor in zip(rows.tolist(), weight.tolist(), strict=True):
+            for at in range(pointer[row], pointer[row + 1]):
+                if column[at] >= 0:
+                    expected[column[at]] += factor * float(value[at])
+                    met.add(int(column[at]))
+        columns, sums = added.rows(pointer[rows], pointer[rows + 1], weight, column, value)
+        assert columns.tolist() == sorted(met)
+        assert sums.tolist() == [expected[item] for item in sorted(met)]
 
 
 @pytest.fixture

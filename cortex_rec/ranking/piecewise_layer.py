@@ -6,9 +6,9 @@ from typing import Any, Final, Self
 
 import numpy as np
 
+from cortex_rec import machine_code as code
 from cortex_rec.arrays import F32, I64, pointers
 from cortex_rec.features.assemble import ROWS
-from cortex_rec.ranking import machine_code as code
 from cortex_rec.ranking.piecewise import Piecewise
 
 #: Features that a block of rows goes through before the next ones: what is read of them stays in the nearest cache meanwhile.

@@ -8,10 +8,10 @@ from typing import Any, Final, Self
 import lightgbm as lgb
 import numpy as np
 
+from cortex_rec import machine_code as code
 from cortex_rec.arrays import F32, F64, I32, I64, Array, pointers
 from cortex_rec.errors import ArtifactError
 from cortex_rec.features.assemble import ROWS
-from cortex_rec.ranking import machine_code as code
 from cortex_rec.ranking.paths import trees_of
 
 #: Leaves whose fate one number holds; a tree with more has several.

@@ -14,12 +14,12 @@ from cortex_rec.queries import Queries
 from cortex_rec.retrieval import linear
 from cortex_rec.retrieval.index import directions
 from cortex_rec.retrieval.linear import Linear, alone, indicators
-from cortex_rec.retrieval.protocol import Evidence, ScoresItems
+from cortex_rec.retrieval.protocol import Evidence, ScoresAll
 from cortex_rec.splits import distinct
 
 
 @dataclass(frozen=True)
-class Collaborative(ScoresItems):
+class Collaborative(ScoresAll):
     """Users whom the training knew have a vector of their own; a stranger's is made of the items.
 
     Parameters

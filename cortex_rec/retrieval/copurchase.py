@@ -12,7 +12,8 @@ from cortex_rec.arrays import DAY, F32, F64, I32, NO_ROW, Array, extended, large
 from cortex_rec.config import Copurchase as CopurchaseConfig
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
-from cortex_rec.retrieval.protocol import Evidence, ScoresItems
+from cortex_rec.retrieval.added import Added
+from cortex_rec.retrieval.protocol import Evidence, Scored, ScoresItems, best
 
 HALF_LIFE_DAYS = 30.0
 #: Pairs of items in one basket that are in memory at once.
@@ -34,15 +35,14 @@ class Copurchase(ScoresItems):
     neighbours: I32
     weights: F32
 
-    def _dense(self, queries: Queries) -> Iterator[F64]:
-        weight = history_weight(queries)
+    def _each(self, queries: Queries) -> Iterator[Scored]:
+        weight, added = history_weight(queries), Added(queries.n_items)
+        k = self.neighbours.shape[1]
         for i in range(len(queries)):
             own = slice(queries.items_pointer[i], queries.items_pointer[i + 1])
-            items, share = queries.items.member[own], weight[own]
+            start, share = queries.items.member[own].astype(np.int64) * k, weight[own]
             total = share.sum()
-            pulls = self.weights.take(items, axis=0) * (share / total if total > 0 else share)[:, None]
-            # A missing neighbour is row -1 with weight 0: it adds nothing to the first item.
-            yield sums(np.maximum(self.neighbours.take(items, axis=0), 0).ravel(), pulls.ravel(), queries.n_items)
+            yield Scored(*added.rows(start, start + k, share / total if total > 0 else share, self.neighbours, self.weights))
 
     def widened(self, new: Newcomers) -> Self:
         return type(self)(extended(self.neighbours, len(new), NO_ROW), extended(self.weights, len(new), 0))

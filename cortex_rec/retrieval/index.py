@@ -22,8 +22,10 @@ LEARNED: Final = 64
 SPARE: Final = 32
 #: An exact search first multiplies out so many times as many as asked, to know what the nearest must reach.
 FIRST: Final = 2
-#: Where more than one in so many may be among the nearest, as few axes tell little of a query, all are multiplied out at once.
+#: Where more than one in so many may be among the nearest, as few axes tell little of a query, all are multiplied out.
 MANY: Final = 8
+#: Queries that are multiplied out with all vectors at once: one product of matrices reads the vectors once for all of them.
+TOGETHER: Final = 32
 _FILE: Final = "index.faiss"
 _Kind = TypeVar("_Kind", bound=faiss.Index)
 
@@ -86,15 +88,15 @@ def search(index: Index, queries: F32, n: int) -> Ragged:
 
     By cells a query may find other than the nearest, and fewer than `n` where the cells that it looks at hold fewer.
     """
-    n = min(n, len(index.rows))
-
-    def answer(query: F32) -> I64:
-        if n == 0 or not query.any():
-            return index.rows[:0]
-        at = _nearest(index, query, n) if index.cells is None else nearest_by(index.cells, index.vectors, query, n)
-        return index.rows[at]
-
-    return Ragged.of([answer(query) for query in queries])
+    n, found = min(n, len(index.rows)), [index.rows[:0]] * len(queries)
+    asking = np.flatnonzero(queries.any(axis=1)) if n > 0 else np.zeros(0, np.int64)
+    if index.cells is None:
+        nearest = _nearest(index, queries[asking], n)
+    else:
+        nearest = [nearest_by(index.cells, index.vectors, query, n) for query in queries[asking]]
+    for i, at in zip(asking.tolist(), nearest, strict=True):
+        found[i] = index.rows[at]
+    return Ragged.of(found)
 
 
 def in_cells(n: int, width: int, codes: str = "SQ8") -> faiss.IndexIVF:
@@ -122,18 +124,26 @@ def nearest_by(searcher: faiss.Index, vectors: F32, query: F32, n: int, wider: i
     return found
 
 
-def _nearest(index: Index, query: F32, n: int) -> I64:
-    """Positions of the `n` nearest of all."""
+def _nearest(index: Index, queries: F32, n: int) -> list[I64]:
+    """Of each query (m, d) the positions of the `n` nearest of all."""
+    rounding = index.outlines.slack * np.sqrt(inner_products(queries, queries))
+    near = [_possible(index, query, n, float(off)) for query, off in zip(queries, rounding, strict=True)]
+    many = np.array([i for i, at in enumerate(near) if len(at) > len(index.rows) // MANY], np.int64)
+    for start in range(0, len(many), TOGETHER):
+        block = many[start : start + TOGETHER]
+        for i, nearly in zip(block, queries[block] @ index.vectors.T, strict=True):
+            near[i] = np.flatnonzero(nearly >= reached(nearly, n) - 2 * rounding[i])
+    products = (_products(index.vectors, query, at) for query, at in zip(queries, near, strict=True))
+    return [at[largest(found, index.rows[at], n)] for found, at in zip(products, near, strict=True)]
+
+
+def _possible(index: Index, query: F32, n: int, rounding: float) -> I64:
+    """Positions of whatever may be among the `n` nearest, as far as outlines tell."""
     nearly, most = index.outlines.near(query)
     at = np.flatnonzero(nearly >= reached(nearly, FIRST * n))
     # As many are no less than this, so whatever cannot reach it is not among the nearest.
     least = np.partition(_products(index.vectors, query, at), len(at) - n)[len(at) - n]
-    rounding = index.outlines.slack * np.sqrt(query @ query)
-    at = np.flatnonzero(most >= least - rounding)
-    if len(at) > len(most) // MANY:
-        nearly = index.vectors @ query
-        at = np.flatnonzero(nearly >= reached(nearly, n) - 2 * rounding)
-    return at[largest(_products(index.vectors, query, at), index.rows[at], n)]
+    return np.flatnonzero(most >= least - rounding)
 
 
 def _products(vectors: F32, query: F32, at: I64) -> F32:

@@ -15,7 +15,7 @@ from cortex_rec.arrays import F32, F64, I32, I64, Array, Bool, Ragged, extended,
 from cortex_rec.config import Linear as LinearConfig
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
-from cortex_rec.retrieval.protocol import Evidence, ScoresItems
+from cortex_rec.retrieval.protocol import Evidence, ScoresAll
 from cortex_rec.splits import distinct
 
 #: Items whose neighbours are in memory at once.
@@ -28,7 +28,7 @@ _blas: Final = ThreadpoolController().select(user_api="blas")
 
 
 @dataclass(frozen=True)
-class Linear(ScoresItems):
+class Linear(ScoresAll):
     """The score of an item is linear in the user's items: a stranger is answered as a known user is.
 
     Parameters

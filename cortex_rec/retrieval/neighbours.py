@@ -2,19 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 import numpy as np
-import scipy.sparse as sp
 
 from cortex_rec.arrays import F32, F64, I32, I64, distinct, extended, load_arrays, pointers, save_arrays, sums, vars_of
 from cortex_rec.config import Neighbours as NeighboursConfig
 from cortex_rec.features.groups import Groups, ages, decayed, group
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
-from cortex_rec.retrieval.protocol import Evidence, ScoresItems, best
+from cortex_rec.retrieval.added import Added
+from cortex_rec.retrieval.protocol import Evidence, Scored, ScoresItems, best
 from cortex_rec.splits import drawn
 
 
@@ -46,32 +45,23 @@ class Neighbours(ScoresItems):
     k: I64
     half_life_days: F64
 
-    def _dense(self, queries: Queries) -> Iterator[F64]:
+    def _each(self, queries: Queries) -> Iterator[Scored]:
         """Means of the neighbours' latest purchases, weighted by the square of their likeness."""
         tastes = np.minimum(queries.weights(float(self.half_life_days[0])), 1.0)
+        likenesses, lent = Added(len(self.norm)), Added(len(self.taste_pointer) - 1)
         for i in range(len(queries)):
             own = slice(queries.items_pointer[i], queries.items_pointer[i + 1])
-            like = self._likeness(queries.items.member[own], tastes[own])
-            if queries.users[i] >= 0:
-                like[queries.users[i]] = 0
-            near = best(like, int(self.k[0]))
-            weight = like[near] ** 2
-            yield (weight / max(float(weight.sum()), 1e-12)) @ self._lately[near]
+            users, like = self._likeness(likenesses, queries.items.member[own], tastes[own])
+            like[users == queries.users[i]] = 0
+            near = best(like, int(self.k[0]), users)
+            weight = like[np.searchsorted(users, near)] ** 2
+            share = weight / max(float(weight.sum()), 1e-12)
+            yield Scored(*lent.rows(self.recent_pointer[near], self.recent_pointer[near + 1], share, self.recent_item, self.recent))
 
-    def _likeness(self, items: I32, tastes: F64) -> F64:
-        """(n_users,) float64 cosine of tastes, up to the length of the asker's."""
-        likeness: F64 = (tastes @ self._holders[items]) / np.maximum(self.norm, 1e-6)
-        return likeness
-
-    @cached_property
-    def _holders(self) -> sp.csr_array:
-        """(n_items, n_users) tastes."""
-        return sp.csr_array((self.taste, self.holder, self.taste_pointer), shape=(len(self.taste_pointer) - 1, len(self.norm)))
-
-    @cached_property
-    def _lately(self) -> sp.csr_array:
-        """(n_users, n_items) latest purchases."""
-        return sp.csr_array((self.recent, self.recent_item, self.recent_pointer), shape=(len(self.norm), len(self.taste_pointer) - 1))
+    def _likeness(self, added: Added, items: I32, tastes: F64) -> tuple[I32, F64]:
+        """The users who have a taste for any of the items, ascending, and the cosine of tastes, up to the length of the asker's."""
+        users, shared = added.rows(self.taste_pointer[items], self.taste_pointer[items + 1], tastes, self.holder, self.taste)
+        return users, shared / np.maximum(self.norm[users], 1e-6)
 
     def widened(self, new: Newcomers) -> Self:
         return replace(self, taste_pointer=extended(self.taste_pointer, len(new), self.taste_pointer[-1]))

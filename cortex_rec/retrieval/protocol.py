@@ -103,14 +103,14 @@ def each(queries: Queries, answer: Callable[[int], I32]) -> Ragged:
 
 
 class Scored(NamedTuple):
-    """The items that one query has a positive score for, all others having none.
+    """All items that one query has a positive score for, and perhaps others.
 
     Parameters
     ----------
     items
         (k,) int32 rows, ascending; absent where all items are there.
     scores
-        (k,) float64, above zero where `items` are given.
+        (k,) float64, not below zero where `items` are given.
     """
 
     items: I32 | None
@@ -131,17 +131,15 @@ class Scored(NamedTuple):
 
 
 class ScoresItems(ABC):
-    """The two verbs of a retriever that has the score of every item for a query."""
+    """The two verbs of a retriever that knows every item with a score for a query."""
 
     @abstractmethod
-    def _dense(self, queries: Queries) -> Iterator[F64]:
-        """(n_items,) the scores of all items, query by query; what is not above zero is not retrieved."""
+    def _each(self, queries: Queries) -> Iterator[Scored]:
+        """Query by query the items that have a score; no other is retrieved."""
 
     @once
     def _scored(self, queries: Queries) -> list[Scored]:
-        # Of a single query all scores are kept, as taking the positive ones out takes longer than all else that is done with them.
-        alone = len(queries) == 1
-        return [Scored(None, dense) if alone else Scored.of(dense) for dense in self._dense(queries)]
+        return list(self._each(queries))
 
     def retrieve(self, queries: Queries, n: int) -> Ragged:
         scored = self._scored(queries)
@@ -149,6 +147,19 @@ class ScoresItems(ABC):
 
     def score(self, queries: Queries, lists: Ragged) -> F32:
         return picked(lists, self._scored(queries))
+
+
+class ScoresAll(ScoresItems):
+    """One that has the score of every item of the catalogue."""
+
+    @abstractmethod
+    def _dense(self, queries: Queries) -> Iterator[F64]:
+        """(n_items,) the scores of all items, query by query; what is not above zero is not retrieved."""
+
+    def _each(self, queries: Queries) -> Iterator[Scored]:
+        # Of a single query all scores are kept, as taking the positive ones out takes longer than all else that is done with them.
+        alone = len(queries) == 1
+        return (Scored(None, dense) if alone else Scored.of(dense) for dense in self._dense(queries))
 
 
 def picked(lists: Ragged, scored: Sequence[Scored]) -> F32:

@@ -15,7 +15,7 @@ from cortex_rec.errors import EmptyTrainingSetError
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval import transitions
-from cortex_rec.retrieval.protocol import Evidence, ScoresItems
+from cortex_rec.retrieval.protocol import Evidence, ScoresAll
 from cortex_rec.retrieval.sequence_encoder import Encoder
 from cortex_rec.retrieval.transitions import Transitions
 
@@ -33,7 +33,7 @@ _blas: Final = ThreadpoolController().select(user_api="blas")
 
 
 @dataclass(frozen=True)
-class Sequence(ScoresItems):
+class Sequence(ScoresAll):
     """An item's score is the geometric mean of two estimates of the chance that it is next: a stranger is answered as a known user is.
 
     Parameters

@@ -1,7 +1,7 @@
 """Loops over arrays for which NumPy has no verb: written in LLVM's language, compiled for this processor in a tenth of a second."""
 
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -58,6 +58,20 @@ class Loops(ir.IRBuilder):  # type: ignore[misc]
         """Write a vector from a position on."""
         self.store(values, self._place(array, at), align=4)
 
+    def prefetch(self, array: Any, at: Any) -> None:
+        """Ask memory for what lies around a position, which may be beyond the array's ends."""
+        address, flag = ir.IntType(8).as_pointer(), I32
+        call = self._declared("llvm.prefetch.p0i8", ir.VoidType(), [address, flag, flag, flag])
+        self.call(call, [self.bitcast(self.gep(array, [at]), address), flag(0), flag(3), flag(1)])
+
+    def ones(self, word: Any) -> Any:
+        """How many bits of an int64 are set."""
+        return self.call(self._declared("llvm.ctpop.i64", I64, [I64]), [word])
+
+    def lowest(self, word: Any) -> Any:
+        """The lowest bit that is set of an int64 that is not zero."""
+        return self.call(self._declared("llvm.cttz.i64", I64, [I64, BIT]), [word, BIT(1)])
+
     def gathered(self, array: Any, at: Any) -> Any:
         """The elements at a vector of positions."""
         result = vector_of(array.type.pointee)(ir.Undefined)
@@ -74,9 +88,12 @@ class Loops(ir.IRBuilder):  # type: ignore[misc]
         """LLVM's function of that name on vectors of the first argument's kind."""
         kind = given[0].type
         name = f"llvm.{intrinsic}.v{LANES}{'i' if kind.element == I32 else 'f'}32"
+        return self.call(self._declared(name, kind, [each.type for each in given]), given)
+
+    def _declared(self, name: str, result: Any, given: Sequence[Any]) -> Any:
         if name not in self.module.globals:
-            ir.Function(self.module, ir.FunctionType(kind, [each.type for each in given]), name)
-        return self.call(self.module.globals[name], given)
+            ir.Function(self.module, ir.FunctionType(result, given), name)
+        return self.module.globals[name]
 
     def _place(self, array: Any, at: Any) -> Any:
         return self.bitcast(self.gep(array, [at]), vector_of(array.type.pointee).as_pointer())
