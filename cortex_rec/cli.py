@@ -55,7 +55,7 @@ def train(
     from cortex_rec.releases.promotion import Decision, decision_file
     from flows.run import run_train
 
-    overrides = {key: value for key, value in {"workspace": workspace, "releases": releases}.items() if value is not None}
+    overrides = _given(workspace=workspace, releases=releases)
     made = run_train(config, **overrides)
     settings = load_config(config, **overrides)
     decision = Decision.load(decision_file(Path(settings.workspace), made))
@@ -75,7 +75,7 @@ def refresh(
     from cortex_rec.releases.promotion import Decision, decision_file
     from flows.run import run_refresh
 
-    overrides = {key: value for key, value in {"workspace": workspace, "releases": releases}.items() if value is not None}
+    overrides = _given(workspace=workspace, releases=releases)
     made = run_refresh(config, **overrides)
     settings = load_config(config, **overrides)
     decision = Decision.load(decision_file(Path(settings.workspace), made))
@@ -106,7 +106,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Train and judge on the test window without making a release."""
-    overrides = {} if workspace is None else {"workspace": workspace}
+    overrides = _given(workspace=workspace)
     if rules is not None:
         from flows.run import run_rules
 
@@ -223,7 +223,7 @@ def drift(
     from cortex_rec.monitoring.verdict import Verdict
     from flows.run import run_drift
 
-    overrides = {key: value for key, value in {"workspace": workspace, "releases": releases}.items() if value is not None}
+    overrides = _given(workspace=workspace, releases=releases)
     folder = run_drift(config, overrides, release=release, exposures=exposures, day=day)
     verdict = Verdict.load(folder / "drift.json")
     if as_json:
@@ -279,6 +279,11 @@ app.command(
 def version() -> None:
     """Print the library's version."""
     Console().print(__version__)
+
+
+def _given(**options: str | None) -> dict[str, str]:
+    """The options that take the place of the YAML's keys."""
+    return {key: value for key, value in options.items() if value is not None}
 
 
 def _evaluation(given: str, releases: str) -> Path:

@@ -22,6 +22,7 @@ from tasks import progress
 from tasks.lists import build_lists, build_part, drop_parts
 from tasks.score import processes_of_this_machine
 from tasks.stage import Stage
+from tasks.windows import users_of
 
 if TYPE_CHECKING:
     from prefect_dask.task_runners import DaskTaskRunner
@@ -39,8 +40,8 @@ class Engine(Protocol):
     def run(self, stage: Stage[..., StageOutput], *arguments: Any) -> Pending:
         """Run a stage whose arguments may be pending themselves."""
 
-    def lists(self, users: int, *arguments: Any) -> Pending:
-        """Run `build_lists` for a window with so many users."""
+    def lists(self, config: Config, encoded: StageOutput, snapshot: Pending, window: tuple[int, int]) -> Pending:
+        """Run `build_lists`, whose snapshot may be pending."""
 
     def results(self, pending: Sequence[Pending]) -> list[StageOutput]:
         """Wait for all; raises what the first that failed has raised."""
@@ -55,9 +56,8 @@ class Local:
     def run(self, stage: Stage[..., StageOutput], *arguments: Any) -> StageOutput:
         return stage(*arguments)
 
-    def lists(self, users: int, *arguments: Any) -> StageOutput:
-        del users
-        return build_lists(*arguments)
+    def lists(self, config: Config, encoded: StageOutput, snapshot: Pending, window: tuple[int, int]) -> StageOutput:
+        return build_lists(config, encoded, cast(StageOutput, snapshot), window)
 
     def results(self, pending: Sequence[Pending]) -> list[StageOutput]:
         return cast(list[StageOutput], list(pending))
@@ -82,11 +82,13 @@ class Cluster:
             return stage(*arguments)
         return self._runner.submit(stage.task, get_call_parameters(stage.body, arguments, {}))
 
-    def lists(self, users: int, *arguments: Any) -> Pending:
-        if _all_known(arguments) and build_lists.is_there(*arguments):
-            return build_lists(*arguments)
+    def lists(self, config: Config, encoded: StageOutput, snapshot: Pending, window: tuple[int, int]) -> Pending:
+        arguments = (config, encoded, snapshot, window)
+        if isinstance(snapshot, StageOutput) and build_lists.is_there(config, encoded, snapshot, window):
+            return build_lists(config, encoded, snapshot, window)
         from cortex_rec.ranking import training  # what is unchanged is found without it
 
+        users = users_of(config, encoded, window)
         parts = [self.run(build_part, *arguments, (each.start, each.stop)) for each in training.parts(users)]
         self._parts += parts
         return self.run(build_lists, *arguments, parts)

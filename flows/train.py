@@ -124,9 +124,9 @@ def look_back(config: Config, engine: Engine = LOCAL) -> Seen:
 
     pending: list[Pending] = []
     fit = None
-    for window, users in zip(plan.training, plan.users, strict=True):
+    for window in plan.training:
         fit = engine.run(fit_retrievers, config, encoded, fusion, window[0], fit)
-        pending += [fit, engine.lists(users, config, encoded, fit, window)]
+        pending += [fit, engine.lists(config, encoded, fit, window)]
     pending.append(engine.run(fit_retrievers, config, encoded, fusion, plan.test[0], fit))
     made = engine.results(pending)
     fits, lists = made[::2], made[1::2]

@@ -17,8 +17,6 @@ class Plan(NamedTuple):
 
     training: list[tuple[int, int]]
     test: tuple[int, int]
-    #: how many users of each training window are learned from
-    users: list[int]
     #: everything is known: the moment from which the release recommends
     end: int
 
@@ -33,8 +31,7 @@ def lay_out_windows(config: Config, encoded: StageOutput) -> StageOutput:
 
         histories = Encoded.load(encoded.path, mapped=True).histories
         training, test = splits.windows(config.windows, histories)
-        users = [len(splits.truth(histories, window, most=config.windows.users)[0]) for window in training]
-        plan = {"training": [asdict(window) for window in training], "test": asdict(test), "users": users}
+        plan = {"training": [asdict(window) for window in training], "test": asdict(test)}
         (folder / WINDOWS).write_text(json.dumps(plan, indent=1), encoding="utf-8")
 
     return run(config, "windows", {"encoded": encoded}, config.windows.model_dump(mode="json"), __name__, write)
@@ -44,4 +41,12 @@ def read_plan(windows: StageOutput) -> Plan:
     """Read what `lay_out_windows` wrote."""
     plan = json.loads((windows.path / WINDOWS).read_text(encoding="utf-8"))
     test = (plan["test"]["start"], plan["test"]["end"])
-    return Plan([(window["start"], window["end"]) for window in plan["training"]], test, plan["users"], test[1])
+    return Plan([(window["start"], window["end"]) for window in plan["training"]], test, test[1])
+
+
+def users_of(config: Config, encoded: StageOutput, window: tuple[int, int]) -> int:
+    """How many users of a training window are learned from."""
+    from cortex_rec import splits
+    from cortex_rec.encoding import Encoded
+
+    return len(splits.truth(Encoded.load(encoded.path).histories, splits.Window(*window), most=config.windows.users)[0])

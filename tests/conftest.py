@@ -1,5 +1,6 @@
 """What several modules use: the small shop's release, the window that it was judged on, a server of S3, and a webhook."""
 
+import prefect_server
 import pytest
 from killed import killer as killer
 from s3 import place as place
@@ -22,3 +23,7 @@ def recommender(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
 def window(recommender: Recommender) -> Window:
     _, test = splits.windows(CONFIG.windows, recommender.data.histories)
     return test
+
+
+def pytest_sessionfinish() -> None:
+    prefect_server.stop()

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import psutil
+from prefect_server import free_port as free_port
 from starlette.types import ASGIApp
 
 from bentos.api import make_app
@@ -61,12 +61,6 @@ def environment(releases: Path) -> dict[str, str]:
 
 def command(port: int) -> list[str]:
     return [sys.executable, "-m", "bentoml", "serve", "bentos.service:Recommendations", "--host", "127.0.0.1", "--port", str(port)]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def own_command(port: int) -> list[str]:

@@ -1,7 +1,6 @@
 """The whole training flow on a small slice of the real year: repeatable, resumable, and idle when nothing has changed."""
 
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -12,8 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
+from command_line import environment
 
 from cortex_rec.releases import store
+from flows.environment import end_orphans
 
 SLICE = {
     "name": "slice",
@@ -40,19 +41,16 @@ def command(folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-
-
 def new_run(folder: Path) -> Path:
     folder.mkdir()
     (folder / "slice.yaml").write_text(yaml.safe_dump(SLICE))
     return folder
 
 
-def train(folder: Path) -> tuple[dict[str, Any], str]:
+def train(folder: Path, *, own_server: bool = False) -> tuple[dict[str, Any], str]:
     """Train to the end; give the report and what was said on the way."""
-    done = subprocess.run(command(folder), env=environment(), capture_output=True, text=True, check=False)
+    variables = environment(own_server=own_server)
+    done = subprocess.run(command(folder), env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
 
@@ -61,9 +59,10 @@ def finished(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in (folder / "work" / "stages").glob("*/*/stage.json") if path.parent.name[0] != "."}
 
 
-def kill_in(folder: Path, stage: str) -> None:
+def kill_in(folder: Path, stage: str, *, own_server: bool) -> None:
     """Start the run and kill it as soon as the stage has begun to write."""
-    with subprocess.Popen(command(folder), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    variables = environment(own_server=own_server)
+    with subprocess.Popen(command(folder), env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while not any((folder / "work" / "stages" / stage).glob(".draft-*")):
             assert process.poll() is None, f"the run ended before {stage}"
             time.sleep(0.02)  # polling another process
@@ -79,7 +78,7 @@ def processor_seconds() -> float:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = new_run(tmp_path_factory.mktemp("flow") / "whole")
-    return folder, train(folder)[0]
+    return folder, train(folder, own_server=True)[0]
 
 
 def test_a_run_ends_in_a_verified_release_with_its_report(whole: tuple[Path, dict[str, Any]]) -> None:
@@ -97,7 +96,7 @@ def test_a_run_ends_in_a_verified_release_with_its_report(whole: tuple[Path, dic
 def test_an_unchanged_rerun_does_nothing_within_20_seconds_of_a_processor(whole: tuple[Path, dict[str, Any]]) -> None:
     folder, told = whole
     before, spent = finished(folder), processor_seconds()
-    again, said = train(folder)
+    again, said = train(folder, own_server=True)
     assert processor_seconds() - spent < 20
     assert again["release"] == told["release"]
     assert finished(folder) == before
@@ -110,7 +109,7 @@ def test_a_run_killed_in_one_stage_after_another_repeats_no_finished_stage_and_e
     folder = new_run(tmp_path / "killed")
     before: dict[Path, int] = {}
     for stage in KILLED_IN:
-        kill_in(folder, stage)
+        kill_in(folder, stage, own_server=stage == KILLED_IN[0])
         assert finished(folder).items() >= before.items()
         assert not store.release_ids(folder / "releases")
         before = finished(folder)
@@ -119,6 +118,7 @@ def test_a_run_killed_in_one_stage_after_another_repeats_no_finished_stage_and_e
     assert told["release"] == whole[1]["release"]
     assert store.verify(folder / "releases").manifest.digest == store.verify(whole[0] / "releases").manifest.digest
     assert list(folder.rglob(".draft-*")) == []
+    assert end_orphans(folder / "work") == [], "the server of the first killed run has ended with a later run"
 
 
 def test_a_changed_ranker_setting_repeats_only_what_depends_on_it(whole: tuple[Path, dict[str, Any]]) -> None:

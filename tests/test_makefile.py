@@ -28,19 +28,28 @@ def test_ci_runs_make_test_and_nothing_else() -> None:
     assert script.read_text().splitlines()[-1] == "exec make test"
 
 
-def test_make_test_lints_checks_the_format_types_and_imports_before_it_tests() -> None:
+def test_make_test_lints_and_checks_the_format_and_imports_before_it_tests_and_types_beside_it() -> None:
     told = make("test", "--dry-run", "--assume-old=.venv/.ready").stdout
     steps = [
         "ruff check .",
         "ruff format --check .",
-        "/mypy",
         "/lint-imports",
+        "/mypy",
         '-m pytest -m "not slow and not alone"',
         '-m pytest -m "alone and not slow"',
     ]
     places = [told.find(step) for step in steps]
     assert -1 not in places
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("failing", ["ruff", "lint-imports", "mypy", "python", None])
+def test_make_test_fails_with_whatever_fails_in_it(tmp_path: Path, failing: str | None) -> None:
+    for name in ("ruff", "lint-imports", "mypy", "python"):
+        (tmp_path / name).write_text(f"#!/bin/bash\nexit {int(name == failing)}\n")
+        (tmp_path / name).chmod(0o755)
+    done = make("test", "--assume-old=.venv/.ready", "--assume-old=test-programs", f"BIN={tmp_path}")
+    assert (done.returncode == 0) == (failing is None), done.stderr
 
 
 def test_make_test_all_runs_what_make_test_leaves_out_too() -> None:

@@ -99,6 +99,14 @@ def test_the_compose_file_mounts_files_that_exist_and_opens_ports_to_this_machin
     assert f"--collector.textfile.directory=/{services['drift']['volumes'][0].split(':')[0]}/drift" in services["drift"]["command"]
 
 
+def test_the_nightly_training_reads_the_list_of_the_forgotten_that_the_service_of_the_compose_file_writes() -> None:
+    services = yaml.safe_load((DEPLOYMENTS / "compose.yaml").read_text())["services"]
+    state = services["worker"]["environment"]["CORTEX_REC_STATE"]
+    assert f"CORTEX_REC_STATE={state}" in (DEPLOYMENTS / "Containerfile").read_text()
+    folder = str(Path(state).parent)
+    assert all(f"state:{folder}" in services[each]["volumes"] for each in ("service", "worker"))
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("podman") is None, reason="there is no podman: `apt-get install podman`")
 def test_podman_compose_reads_the_file_and_asks_for_a_password() -> None:

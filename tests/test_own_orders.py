@@ -30,7 +30,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     assert written.returncode == 0, written.stderr
     config = yaml.safe_load((folder / "shop.yaml").read_text())
     (folder / "shop.yaml").write_text(yaml.safe_dump(config | TINY))
-    done = cortex_rec("train", "shop.yaml", folder=folder)
+    done = cortex_rec("train", "shop.yaml", folder=folder, own_server=True)
     assert done.returncode == 0, done.stderr
     return folder, done.stderr
 
@@ -126,7 +126,7 @@ def test_a_run_that_a_gate_ends_leaves_the_gates_findings_at_the_dashboard_and_t
     orders = small_shop().interactions.select(customer="user_id", sku="item_id", time="timestamp", qty=-pl.col("quantity"))
     orders.write_csv(tmp_path / "orders.csv")
     assert cortex_rec("init", "orders.csv", "--output", "shop.yaml", folder=tmp_path).returncode == 0
-    done = cortex_rec("train", "shop.yaml", folder=tmp_path)
+    done = cortex_rec("train", "shop.yaml", folder=tmp_path, own_server=True)
     assert done.returncode == 1
     assert "GateFailed: interactions" in done.stderr
     with closing(sqlite3.connect(tmp_path / ".cortex" / "prefect" / "prefect.db")) as database:

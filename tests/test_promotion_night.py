@@ -44,7 +44,7 @@ class Shop:
     def night(self, orders: pl.DataFrame) -> dict[str, Any]:
         """Train on these orders; give what the run says as JSON."""
         orders.write_csv(self.folder / "orders.csv")
-        done = cortex_rec("train", "shop.yaml", "--json", folder=self.folder)
+        done = cortex_rec("train", "shop.yaml", "--json", folder=self.folder, own_server=True)
         assert done.returncode == 0, done.stderr
         told: dict[str, Any] = json.loads(done.stdout)
         return told

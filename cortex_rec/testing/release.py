@@ -1,7 +1,9 @@
 """A whole small release of the made-up shop in a few seconds: for tests of whatever serves, stores or reads one."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -46,10 +48,23 @@ def small_release(root: Path, *, seed: int = 0, shop: Dataset | None = None) -> 
     seed
         Of the shop, of the vectors of words and pictures, which are random, and of the network that places the items.
     shop
-        `small_shop(seed)` when absent.
+        `small_shop(seed)` when absent; what is learned from that one is kept, and only published again.
     """
+    write, contents = _small_shop_learned(seed) if shop is None else _learned(shop, seed)
+    made = store.publish(root, write, contents, {"seconds": {}, "peak_rss_mb": 0})
+    channels.promote(root, made.id, by="small_release", why="made for a test", at=datetime.now(UTC))
+    return made
+
+
+@cache
+def _small_shop_learned(seed: int) -> tuple[Callable[[Path], None], Contents]:
+    return _learned(small_shop(seed), seed)
+
+
+def _learned(shop: Dataset, seed: int) -> tuple[Callable[[Path], None], Contents]:
+    """What writes a release's files into a folder, and what its manifest says."""
     config = CONFIG.model_copy(update={"seed": seed})
-    data = encode(small_shop(seed) if shop is None else shop)
+    data = encode(shop)
     fusion = small_fusion(data.catalogue, seed=seed)
     text, image = (unit_vectors(len(data.items), width, seed=seed) for width in (fusion.text_width, fusion.image_width))
     shown = Content.of(text, image, data.catalogue)
@@ -69,6 +84,10 @@ def small_release(root: Path, *, seed: int = 0, shop: Dataset | None = None) -> 
         reference.of_purchases(data, at_end.content, as_of=test.end, weeks=monitored.weeks),
         reference.of_answers(windows, users=monitored.users, seed=seed),
     )
+    pages = {
+        "report.html": render(metrics, {"name": config.name}, catalogue="catalogue.html"),
+        "catalogue.html": catalogue_page.render(data.catalogue, data.items.ids.to_list(), shown, content.vectors, seed=seed),
+    }
 
     def write(folder: Path) -> None:
         for name in ("encoded", "snapshot", "ranker", "fusion", "report", reference.FOLDER):
@@ -80,9 +99,8 @@ def small_release(root: Path, *, seed: int = 0, shop: Dataset | None = None) -> 
         kept.save(folder / reference.FOLDER)
         (folder / "config.json").write_text(config.model_dump_json(), encoding="utf-8")
         (folder / "report" / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-        (folder / "report" / "report.html").write_text(render(metrics, {"name": config.name}, catalogue="catalogue.html"), encoding="utf-8")
-        page = catalogue_page.render(data.catalogue, data.items.ids.to_list(), shown, content.vectors, seed=seed)
-        (folder / "report" / "catalogue.html").write_text(page, encoding="utf-8")
+        for name, page in pages.items():
+            (folder / "report" / name).write_text(page, encoding="utf-8")
 
     time = data.histories.time
     first, last, end = (datetime.fromtimestamp(int(moment), UTC).replace(tzinfo=None) for moment in (time.min(), time.max(), test.end))
@@ -94,6 +112,4 @@ def small_release(root: Path, *, seed: int = 0, shop: Dataset | None = None) -> 
         metrics=metrics,
         libraries={},
     )
-    made = store.publish(root, write, contents, {"seconds": {}, "peak_rss_mb": 0})
-    channels.promote(root, made.id, by="small_release", why="made for a test", at=datetime.now(UTC))
-    return made
+    return write, contents
