@@ -163,6 +163,15 @@ class Past:
     def n_users(self) -> int:
         return self.histories.n_users
 
+    @property
+    def buyers(self) -> Bool:
+        """(n_users,) bool, who has bought something by then."""
+        pointer, found = self.histories.pointer, np.zeros(self.n_users, bool)
+        some = np.flatnonzero(np.diff(pointer))
+        # A user's first purchase is the first of the user's events.
+        found[some] = self.histories.time[pointer[some]] < self.as_of
+        return found
+
     def take(self, users: I32) -> Histories:
         """See `Histories.take`."""
         return self.histories.take(users).before(self.as_of)

@@ -8,12 +8,12 @@ from typing import Final, Self
 import numpy as np
 import scipy.sparse as sp
 
-from cortex_rec.arrays import DAY, F32, F64, I32, NO_ROW, Array, extended, largest, load_arrays, pointers, save_arrays, sums
+from cortex_rec.arrays import DAY, F32, F64, I32, NO_ROW, Array, extended, largest, load_arrays, pointers, save_arrays
 from cortex_rec.config import Copurchase as CopurchaseConfig
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
 from cortex_rec.retrieval.added import Added
-from cortex_rec.retrieval.protocol import Evidence, Scored, ScoresItems, best
+from cortex_rec.retrieval.protocol import Evidence, Scored, ScoresItems
 
 HALF_LIFE_DAYS = 30.0
 #: Pairs of items in one basket that are in memory at once.

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from cortex_rec.arrays import F32, I32, I64, Array, Bool, Ragged, load_arrays, save_arrays, vars_of
 from cortex_rec.config import Graph as GraphConfig
-from cortex_rec.histories import Histories
+from cortex_rec.histories import Past
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries, once
 from cortex_rec.retrieval import index
@@ -118,7 +118,7 @@ def fit(evidence: Evidence, config: GraphConfig, *, start: Graph | None = None) 
 
     histories, content = evidence.histories, evidence.content.vectors
     n_users, n_items = histories.n_users, evidence.n_items
-    learners = _learners(np.diff(histories.pointer) > 0, config.users, start, evidence.seed)
+    learners = _learners(histories.buyers, config.users, start, evidence.seed)
     everybody = len(learners) == n_users
     pairs = distinct(histories if everybody else histories.take(learners))
     # Of many items only those that the learners bought take part, which saves a third of the memory.
@@ -170,7 +170,7 @@ def _lent(items: F32, buyers: I64) -> F32:
     return found
 
 
-def _follow(users: F32, histories: Histories, learners: I32, lent: F32) -> None:
+def _follow(users: F32, histories: Past, learners: I32, lent: F32) -> None:
     """Give all but the learners one propagation of the items' vectors, times what brings the learners' own nearest to theirs."""
     top, bottom = 0.0, 0.0
     for block in _blocks(learners):
@@ -182,7 +182,7 @@ def _follow(users: F32, histories: Histories, learners: I32, lent: F32) -> None:
         users[block] = _propagated(histories, block, lent) * np.float32(top / bottom)
 
 
-def _propagated(histories: Histories, users: I32, lent: F32) -> F32:
+def _propagated(histories: Past, users: I32, lent: F32) -> F32:
     """(n, d) float32: of each user the sum of what its distinct items lend, over the root of their number."""
     from cortex_rec.splits import distinct
 
