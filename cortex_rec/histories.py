@@ -83,6 +83,13 @@ class Histories:
                 return
             first = last
 
+    def came_before(self, users: I32, moment: int) -> Bool:
+        """(n,) bool, which of these users have a purchase before the moment; a negative row has none."""
+        came = (users >= 0) & (self.pointer[users + 1] > self.pointer[users])
+        # A user's first purchase is the first of the user's events.
+        came[came] = self.time[self.pointer[users[came]]] < moment
+        return came
+
     def take(self, users: I32) -> "Histories":
         """The histories of some users, in the given order; a negative row gives an empty history."""
         known = np.maximum(users, 0).astype(np.int64)
