@@ -160,6 +160,11 @@ class Past:
     def n_users(self) -> int:
         return self.histories.n_users
 
+    @property
+    def buyers(self) -> Bool:
+        """(n_users,) bool, who bought something."""
+        return self.histories.came_before(np.arange(self.n_users, dtype=np.int32), self.as_of)
+
     def take(self, users: I32) -> Histories:
         """See `Histories.take`."""
         return self.histories.take(users).before(self.as_of)
