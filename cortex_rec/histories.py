@@ -93,6 +93,13 @@ class Histories:
                 return
             first = last
 
+    def came_before(self, users: I32, moment: int) -> Bool:
+        """(n,) bool, which of these users have a purchase before the moment; a negative row has none."""
+        came = (users >= 0) & (self.pointer[users + 1] > self.pointer[users])
+        # A user's first purchase is the first of the user's events.
+        came[came] = self.time[self.pointer[users[came]]] < moment
+        return came
+
     def take(self, users: I32) -> "Histories":
         """The histories of some users, in the given order; a negative row gives an empty history."""
         known = np.maximum(users, 0).astype(np.int64)
@@ -165,12 +172,8 @@ class Past:
 
     @property
     def buyers(self) -> Bool:
-        """(n_users,) bool, who has bought something by then."""
-        pointer, found = self.histories.pointer, np.zeros(self.n_users, bool)
-        some = np.flatnonzero(np.diff(pointer))
-        # A user's first purchase is the first of the user's events.
-        found[some] = self.histories.time[pointer[some]] < self.as_of
-        return found
+        """(n_users,) bool, who bought something."""
+        return self.histories.came_before(np.arange(self.n_users, dtype=np.int32), self.as_of)
 
     def take(self, users: I32) -> Histories:
         """See `Histories.take`."""

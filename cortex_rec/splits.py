@@ -83,8 +83,7 @@ def truth(histories: Histories, window: Window, *, most: int | None = None, seed
     """
     inside = histories.between(window.start, window.end)
     buyers = np.flatnonzero(np.diff(inside.pointer)).astype(np.int32)
-    # A user's first purchase is the first of the user's events.
-    users = drawn(buyers[histories.time[histories.pointer[buyers]] < window.start], most, seed=[seed, window.start])
+    users = drawn(buyers[histories.came_before(buyers, window.start)], most, seed=[seed, window.start])
     return users, distinct(inside.take(users))
 
 

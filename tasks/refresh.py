@@ -104,7 +104,7 @@ def follow(config: Config, former: Release, tables: StageOutput) -> StageOutput:
         from cortex_rec.dataset import Dataset
         from cortex_rec.encoding import Encoded, followed_by
 
-        known = Encoded.load(former.path / "encoded")
+        known = Encoded.load(former.path / "encoded", mapped=True)
         followed_by(known, released_at(former), Dataset.load(tables.path), without=gone).save(folder)
 
     part = {"forgotten": sorted(gone)}
@@ -135,7 +135,8 @@ def refresh_retrievers(config: Config, former: Release, encoded: StageOutput, fu
         from cortex_rec.embeddings.placed import Placed
         from cortex_rec.encoding import Encoded
 
-        data, content, known = Encoded.load(encoded.path), Placed.load(fusion.path / PLACES), Encoded.load(former.path / "encoded")
+        data, known = (Encoded.load(path, mapped=True) for path in (encoded.path, former.path / "encoded"))
+        content = Placed.load(fusion.path / PLACES)
         then = snapshot.Snapshot.load(former.path / "snapshot")
         start = then.restarted(known.users.rows(data.users.ids), known.items.rows(data.items.ids), content.vectors)
         snapshot.fit(data, content, config, as_of=as_of, start=start).save(folder)
@@ -190,7 +191,7 @@ def _with_what_came(former: Release, tables: StageOutput) -> "Recommender":
     from cortex_rec.histories import from_interactions
     from cortex_rec.recommender import Recommender
 
-    recommender = Recommender.load(former.path)
+    recommender = Recommender.load(former.path, mapped=True)
     data, bought = recommender.data, Dataset.load(tables.path).interactions
     known = bought.filter(bought[columns.USER].is_in(data.users.ids.implode()) & bought[columns.ITEM].is_in(data.items.ids.implode()))
     later = from_interactions(known, data.users, data.items, data.stores)

@@ -71,6 +71,8 @@ def test_the_past_gives_out_nothing_of_its_moment_or_later(shop: Encoded) -> Non
     for given_out in (past.whole(), past.take(np.arange(5, dtype=np.int32)), *(block for _, block in past.blocks())):
         assert given_out.time.max() < AS_OF
         assert given_out.time.min() < start
+    assert past.buyers.tolist() == (np.diff(past.whole().pointer) > 0).tolist()
+    assert Past(shop.histories, int(shop.histories.time.min()) + 1).buyers.sum() == 1
     assert all(start <= block.time.min() <= block.time.max() < AS_OF for _, block in past.blocks(start))
 
 

@@ -31,6 +31,14 @@ def test_between_includes_its_start_and_not_its_end() -> None:
     assert lines(histories(*FOUR).between(moment(2), moment(4))) == [(0, 1, 2), (0, 2, 2), (1, 1, 3)]
 
 
+def test_who_came_before_a_moment_has_a_purchase_before_it() -> None:
+    asked = np.array([1, NO_ROW, 0, 2, 1], np.int32)
+    some = histories(*FOUR, users=("u0", "u1", "u2"))
+    assert some.came_before(asked, moment(3)).tolist() == [False, False, True, False, False]
+    assert some.came_before(asked, moment(3) + 1).tolist() == [True, False, True, False, True]
+    assert some.came_before(asked, moment(1)).tolist() == [False] * 5
+
+
 def test_take_gives_users_in_the_order_asked_for_and_nothing_for_a_negative_row() -> None:
     taken = histories(*FOUR).take(np.array([1, NO_ROW, 0, 1], np.int32))
     assert lines(taken) == [(0, 1, 3), (2, 0, 1), (2, 1, 2), (2, 2, 2), (3, 1, 3)]

@@ -51,7 +51,7 @@ def raw(recommender: Recommender, bought: Lines, *, day: int, users: int, seed: 
     """
     data, snapshot = recommender.data, recommender.snapshot
     buyers = np.unique(bought.user[bought.user >= 0]).astype(np.int32)
-    known = buyers[np.diff(data.histories.take(buyers).before(snapshot.as_of).pointer) > 0]
+    known = buyers[data.histories.came_before(buyers, snapshot.as_of)]
     chosen: I32 = np.sort(np.random.default_rng([seed, day]).permutation(known)[:users]).astype(np.int32)
     if not len(chosen):
         return None

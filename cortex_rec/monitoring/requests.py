@@ -109,9 +109,8 @@ def _numbers(
 def _known(recommender: Recommender, moment: int) -> frozenset[str]:
     """Users who had bought something before a moment."""
     histories = recommender.data.histories
-    some = np.flatnonzero(np.diff(histories.pointer) > 0)
-    # A user's purchases are in the order of time.
-    return frozenset(recommender.data.users.external(some[histories.time[histories.pointer[some]] < moment].astype(np.int32)))
+    everybody = np.arange(histories.n_users, dtype=np.int32)
+    return frozenset(recommender.data.users.external(everybody[histories.came_before(everybody, moment)]))
 
 
 def _texts(column: pl.Series) -> Named:

@@ -11,6 +11,7 @@ from cortex_rec.encoding import Encoded
 from cortex_rec.evaluation import metrics, slices
 from cortex_rec.evaluation.evaluate import MAIN, MAIN_K
 from cortex_rec.evaluation.judge import answers
+from cortex_rec.histories import Past
 from cortex_rec.ids import IdMap
 from cortex_rec.recommender import Recommender
 from cortex_rec.releases.promotion import Performance
@@ -65,13 +66,14 @@ def questions(champion: Recommender, tonight: Encoded, window: Window, *, most: 
     inside = tonight.histories.between(window.start, window.end)
     rows = np.flatnonzero(np.diff(inside.pointer) > 0).astype(np.int32)
     ids = np.array(tonight.users.external(rows), object)
-    known = champion.data.histories.take(champion.data.users.rows(list(ids))).before(champion.snapshot.as_of)
-    asked = drawn(np.flatnonzero(np.diff(known.pointer) > 0).astype(np.int32), most, seed=[seed, window.start])
+    past, theirs = Past(champion.data.histories, champion.snapshot.as_of), champion.data.users.rows(list(ids))
+    asked = drawn(np.flatnonzero(past.histories.came_before(theirs, past.as_of)).astype(np.int32), most, seed=[seed, window.start])
+    known = past.take(theirs[asked])
     own = champion.data.items.ids
     items = tonight.items.extended(own.filter(tonight.items.rows(own) == NO_ROW))
-    then = _in_rows(distinct(known.take(asked)), items.rows(own))
+    then = _in_rows(distinct(known), items.rows(own))
     before = _either(then, distinct(tonight.histories.take(rows[asked]).before(window.start)), len(items))
-    return Questions(list(ids[asked]), items, distinct(inside.take(rows[asked])), before, np.diff(known.pointer)[asked])
+    return Questions(list(ids[asked]), items, distinct(inside.take(rows[asked])), before, np.diff(known.pointer))
 
 
 def performance(recommender: Recommender, asked: Questions, milliseconds: F64, size: int) -> Performance:
