@@ -1,4 +1,4 @@
-"""Training in torch that gives the same bits again."""
+"""Where torch trains, and that it gives the same bits again."""
 
 import os
 from collections.abc import Iterator
@@ -7,6 +7,11 @@ from contextlib import contextmanager
 # cuBLAS gives the same bits again only so, and reads it once.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 import torch
+
+
+def device() -> torch.device:
+    """Where training runs: a GPU if torch sees one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @contextmanager

@@ -486,7 +486,10 @@ def test_users_who_were_learned_from_stay_when_the_graph_goes_on() -> None:
         return set(np.flatnonzero(fitted.base_users.any(axis=1)).tolist())
 
     first = graph.fit(known, CONFIG.graph.model_copy(update={"users": 10}))
-    fewer, same, more = (graph.fit(known, CONFIG.graph.model_copy(update={"users": n}), start=first) for n in (6, 10, 15))
+    # By another seed others would be drawn.
+    later = replace(known, seed=known.seed + 1)
+    assert learners(graph.fit(later, CONFIG.graph.model_copy(update={"users": 10}))) != learners(first)
+    fewer, same, more = (graph.fit(later, CONFIG.graph.model_copy(update={"users": n}), start=first) for n in (6, 10, 15))
     assert learners(same) == learners(first)
     assert learners(fewer) < learners(first) < learners(more)
     assert [len(learners(each)) for each in (fewer, more)] == [6, 15]

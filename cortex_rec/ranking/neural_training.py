@@ -16,7 +16,7 @@ from cortex_rec.errors import ConfigError
 from cortex_rec.ranking.neural import HABITS, habits, tells
 from cortex_rec.ranking.piecewise import Piecewise
 from cortex_rec.ranking.training import TrainingLists
-from cortex_rec.repeatable import repeatable
+from cortex_rec.repeatable import device, repeatable
 
 #: Share of the steps in which the learning rate rises to its height.
 _WARM_UP: Final = 0.1
@@ -155,6 +155,7 @@ def train(
     *,
     seed: int,
     threads: int,
+    at: torch.device | None = None,
 ) -> dict[str, F32]:
     """Learn scores whose softmax over a list tells what was bought from what was not.
 
@@ -166,6 +167,8 @@ def train(
         The weights of the epoch with the least loss on these lists are kept; the last epoch's without any.
     features, pieces
         The columns that are read, and how they become inputs.
+    at
+        Where to train; `repeatable.device()` when absent.
 
     Returns
     -------
@@ -182,13 +185,11 @@ def train(
     Bruch et al. 2019, An analysis of the softmax cross entropy loss for learning-to-rank with binary relevance; a sampled
     candidate that was not bought counts in the denominator for all that it stands for.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    at = at or device()
     with repeatable(seed, threads):
         scale = _scale(lists)
-        windows, judged = (
-            [_Window(each, features, pieces, scale, config).to(device) for each in several] for several in (lists, validation)
-        )
-        network = Network(pieces.width, len(scale), config).to(device)
+        windows, judged = ([_Window(each, features, pieces, scale, config).to(at) for each in several] for several in (lists, validation))
+        network = Network(pieces.width, len(scale), config).to(at)
         optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
         generator = np.random.default_rng(seed)
         steps = config.epochs * sum(-(-len(window.telling) // config.lists_a_step) for window in windows)

@@ -1,4 +1,4 @@
-"""LightGCN trained on DGL: vectors that are smoothed over the graph of who bought what."""
+"""LightGCN's training: vectors that are smoothed over the graph of who bought what."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from cortex_rec.arrays import F32, Ragged
 from cortex_rec.config import Graph as GraphConfig
-from cortex_rec.repeatable import fixed_order
+from cortex_rec.repeatable import device, fixed_order
 from cortex_rec.retrieval.propagation import propagation
 
 
@@ -25,7 +25,15 @@ class Trained:
 
 
 @fixed_order()
-def train(pairs: Ragged, n_items: int, config: GraphConfig, *, seed: int, start: tuple[F32, F32] | None = None) -> Trained:
+def train(
+    pairs: Ragged,
+    n_items: int,
+    config: GraphConfig,
+    *,
+    seed: int,
+    start: tuple[F32, F32] | None = None,
+    at: torch.device | None = None,
+) -> Trained:
     """Learn vectors whose inner products tell bought from not bought.
 
     Parameters
@@ -39,6 +47,8 @@ def train(pairs: Ragged, n_items: int, config: GraphConfig, *, seed: int, start:
     start
         Parameters (n_users, d) and (n_items, d) of an earlier fit; then `config.refresh_steps` steps are made in place
         of `config.steps`.
+    at
+        Where to train; `repeatable.device()` when absent. What chance draws is drawn on the CPU, so it is the same everywhere.
 
     Returns
     -------
@@ -57,30 +67,33 @@ def train(pairs: Ragged, n_items: int, config: GraphConfig, *, seed: int, start:
     """
     n_users, n_pairs = len(pairs), len(pairs.item)
     generator = torch.Generator().manual_seed(seed)
-    user, item = torch.from_numpy(pairs.owner.copy()), torch.from_numpy(pairs.item.astype(np.int64))
-    propagate = propagation(pairs, n_items, config.layers, torch.device("cpu"))
-    base = torch.nn.Parameter(torch.from_numpy(np.concatenate(start or spectral(pairs, n_items, config.dimensions, seed))))
+    at = at or device()
+    propagate = propagation(pairs, n_items, config.layers, at)
+    base = torch.nn.Parameter(torch.from_numpy(np.concatenate(start or spectral(pairs, n_items, config.dimensions, seed))).to(at))
     optimizer = torch.optim.Adam([base], lr=config.learning_rate)
-    frequency = torch.bincount(item, minlength=n_items).float() / n_pairs
+    user, item = torch.from_numpy(pairs.owner.copy()), torch.from_numpy(pairs.item.astype(np.int64))
+    buyers = torch.bincount(item, minlength=n_items)
+    inactive, unsold = (torch.bincount(user, minlength=n_users) == 0).to(at), (buyers == 0).to(at)
+    user, item, frequency = user.to(at), item.to(at), (buyers.float() / n_pairs).to(at)
     for _ in range(config.steps if start is None else config.refresh_steps):
-        edges = torch.randint(n_pairs, (config.batch_size,), generator=generator)
-        negative = item[torch.randint(n_pairs, (config.negatives,), generator=generator)]
+        edges = torch.randint(n_pairs, (config.batch_size,), generator=generator).to(at)
+        negative = item[torch.randint(n_pairs, (config.negatives,), generator=generator).to(at)]
         vectors = propagate(base)
         users, positives, negatives = vectors[user[edges]], vectors[n_users + item[edges]], vectors[n_users + negative]
         right = (users * positives).sum(1, keepdim=True) / config.temperature
         wrong = users @ negatives.T / config.temperature - torch.log(frequency[negative])
         wrong = wrong.masked_fill(negative.unsqueeze(0) == item[edges].unsqueeze(1), -torch.inf)
         right = right - torch.log(frequency[item[edges]]).unsqueeze(1)
-        loss = nn.cross_entropy(torch.cat([right, wrong], dim=1), torch.zeros(len(edges), dtype=torch.long))
+        loss = nn.cross_entropy(torch.cat([right, wrong], dim=1), torch.zeros(len(edges), dtype=torch.long, device=at))
         penalty = config.weight_decay * (base[user[edges]].square().sum() + base[n_users + item[edges]].square().sum()) / len(edges)
         optimizer.zero_grad()
         (loss + penalty).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     with torch.no_grad():
         vectors = propagate(base)
-        vectors[:n_users][torch.bincount(user, minlength=n_users) == 0] = 0
-        vectors[n_users:][torch.bincount(item, minlength=n_items) == 0] = 0
-    result, trained = vectors.numpy(), base.detach().numpy()
+        vectors[:n_users][inactive] = 0
+        vectors[n_users:][unsold] = 0
+    result, trained = vectors.cpu().numpy(), base.detach().cpu().numpy()
     return Trained(result[:n_users], result[n_users:], trained[:n_users], trained[n_users:])
 
 

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from cortex_rec.arrays import F32, F64, I64, Ragged, ranges
 from cortex_rec.config import LightGCN
-from cortex_rec.repeatable import fixed_order
+from cortex_rec.repeatable import device, fixed_order
 from cortex_rec.retrieval.lightgcn import spectral
 from cortex_rec.retrieval.propagation import Propagate, propagation
 
@@ -46,7 +46,7 @@ class State:
         return found
 
 
-def train(pairs: Ragged, n_items: int, config: LightGCN, *, seed: int, every: int, device: str = "cpu") -> Iterator[State]:
+def train(pairs: Ragged, n_items: int, config: LightGCN, *, seed: int, every: int, at: torch.device | None = None) -> Iterator[State]:
     """Learn vectors whose cosines tell bought from not bought, and show them after every `every` steps, the start and the end included.
 
     Parameters
@@ -57,8 +57,8 @@ def train(pairs: Ragged, n_items: int, config: LightGCN, *, seed: int, every: in
         Size of the catalogue.
     seed
         Of the first vectors and of the sampling.
-    device
-        Of torch.
+    at
+        Where to train; `repeatable.device()` when absent.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def train(pairs: Ragged, n_items: int, config: LightGCN, *, seed: int, every: in
     sampled softmax is corrected by (Yi et al. 2019, doi:10.1145/3298689.3346996). A step's cost is that of its two propagations, forth and
     back, hence the steps are few, their batches large, and their length falls to zero in a straight line.
     """
-    generator, at = np.random.default_rng(seed), torch.device(device)
+    generator, at = np.random.default_rng(seed), at or device()
     propagate = propagation(pairs, n_items, config.layers, at)
     base = torch.nn.Parameter(torch.from_numpy(np.concatenate(spectral(pairs, n_items, config.dimensions, seed))).to(at))
     optimizer = torch.optim.Adam([base], lr=config.learning_rate)
@@ -99,9 +99,9 @@ def train(pairs: Ragged, n_items: int, config: LightGCN, *, seed: int, every: in
         falling.step()
 
 
-def fit(pairs: Ragged, n_items: int, config: LightGCN, *, seed: int, device: str = "cpu") -> State:
+def fit(pairs: Ragged, n_items: int, config: LightGCN, *, seed: int, at: torch.device | None = None) -> State:
     """What `train` ends in."""
-    *_, last = train(pairs, n_items, config, seed=seed, every=config.steps, device=device)
+    *_, last = train(pairs, n_items, config, seed=seed, every=config.steps, at=at)
     return last
 
 
