@@ -23,7 +23,7 @@ from cortex_rec.features import statistics
 from cortex_rec.histories import Past, from_baskets
 from cortex_rec.queries import Queries, ask
 from cortex_rec.retrieval import arrivals, graph, index, lightgcn, popular
-from cortex_rec.retrieval.added import Added
+from cortex_rec.retrieval.added import added
 from cortex_rec.retrieval.favourites import Favourites
 from cortex_rec.retrieval.index import Index, search
 from cortex_rec.retrieval.neighbours import Neighbours
@@ -314,7 +314,6 @@ def test_rows_add_up_in_their_order_to_the_bits_of_one_column_after_the_other(se
     pointer = pointers(generator.integers(0, longest + 1, 40))
     column = generator.integers(-1, width, pointer[-1]).astype(np.int32)
     value = np.where(column < 0, 0, generator.random(pointer[-1])).astype(np.float32)
-    added = Added(width)
     for _ in range(3):
         rows, weight = generator.integers(0, 40, n), generator.random(n)
         expected, met = [0.0] * width, set()
@@ -323,7 +322,7 @@ def test_rows_add_up_in_their_order_to_the_bits_of_one_column_after_the_other(se
                 if column[at] >= 0:
                     expected[column[at]] += factor * float(value[at])
                     met.add(int(column[at]))
-        columns, sums = added.rows(pointer[rows], pointer[rows + 1], weight, column, value)
+        columns, sums = added(width, pointer[rows], pointer[rows + 1], weight, column, value)
         assert columns.tolist() == sorted(met)
         assert sums.tolist() == [expected[item] for item in sorted(met)]
 

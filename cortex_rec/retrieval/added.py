@@ -1,12 +1,13 @@
 """Weighted sums of a few rows of a sparse table, without a look at the columns that none of them has."""
 
+import threading
 from functools import cache
 from typing import Any, Final
 
 import numpy as np
 
 from cortex_rec import machine_code as code
-from cortex_rec.arrays import F32, F64, I32, I64
+from cortex_rec.arrays import F32, F64, I32, I64, Array
 
 #: Rows ahead that are asked of memory, and how many of their numbers: by the time that they are read they are there.
 _AHEAD: Final = 6
@@ -14,29 +15,45 @@ _LINE: Final = 16
 _LINES: Final = 4
 
 
-class Added:
-    """Adds up rows of a table with `width` columns; what it needs of memory is kept from one sum to the next."""
+def added(width: int, start: I64, end: I64, weight: F64, column: I32, value: F32) -> tuple[I32, F64]:
+    """The columns of some rows that have an entry, ascending, and their sums.
 
-    def __init__(self, width: int) -> None:
-        self._total, self._met = np.zeros(width), np.zeros(-(-width // 64), np.int64)
-        self._columns, self._sums, self._count = np.empty(width, np.int32), np.empty(width), np.zeros(1, np.int64)
+    Parameters
+    ----------
+    width
+        Number of columns.
+    start, end
+        (m,) int64, where the rows lie in `column` and `value`.
+    weight
+        (m,) float64 of each row.
+    column, value
+        int32 columns and float32 values of all entries; a column of -1 is none.
+    """
+    own = _workspace.of(width)
+    _code()(len(start), start, end, weight, column, value, -(-width // 64), *own)
+    *_, columns, sums, count = own
+    return columns[: count[0]].copy(), sums[: count[0]].copy()
 
-    def rows(self, start: I64, end: I64, weight: F64, column: I32, value: F32) -> tuple[I32, F64]:
-        """The columns with an entry, ascending, and their sums.
 
-        Parameters
-        ----------
-        start, end
-            (m,) int64, where the rows lie in `column` and `value`.
-        weight
-            (m,) float64 of each row, not below zero.
-        column, value
-            int32 columns and float32 values of all entries, none below zero; a column of -1 is none.
-        """
-        own = self._total, self._met, self._columns, self._sums, self._count
-        _code()(len(start), start, end, weight, column, value, len(self._met), *own)
-        n = int(self._count[0])
-        return self._columns[:n].copy(), self._sums[:n].copy()
+class _Workspace(threading.local):
+    """Of each thread its own, kept from one sum to the next: to ask for fresh memory takes as long as to add up."""
+
+    arrays: tuple[Array, ...] = (np.zeros(0),)
+
+    def of(self, width: int) -> tuple[Array, ...]:
+        """Sums and bits of the columns, which are zero, and room for the answer."""
+        if len(self.arrays[0]) < width:
+            met, columns, sums, count = (
+                np.zeros(-(-width // 64), np.int64),
+                np.empty(width, np.int32),
+                np.empty(width),
+                np.zeros(1, np.int64),
+            )
+            self.arrays = np.zeros(width), met, columns, sums, count
+        return self.arrays
+
+
+_workspace: Final = _Workspace()
 
 
 @cache

@@ -12,7 +12,7 @@ from cortex_rec.arrays import DAY, F32, F64, I32, NO_ROW, Array, extended, large
 from cortex_rec.config import Copurchase as CopurchaseConfig
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
-from cortex_rec.retrieval.added import Added
+from cortex_rec.retrieval.added import added
 from cortex_rec.retrieval.protocol import Evidence, Scored, ScoresItems
 
 HALF_LIFE_DAYS = 30.0
@@ -36,13 +36,13 @@ class Copurchase(ScoresItems):
     weights: F32
 
     def _each(self, queries: Queries) -> Iterator[Scored]:
-        weight, added = history_weight(queries), Added(queries.n_items)
-        k = self.neighbours.shape[1]
+        weight, k = history_weight(queries), self.neighbours.shape[1]
         for i in range(len(queries)):
             own = slice(queries.items_pointer[i], queries.items_pointer[i + 1])
             start, share = queries.items.member[own].astype(np.int64) * k, weight[own]
             total = share.sum()
-            yield Scored(*added.rows(start, start + k, share / total if total > 0 else share, self.neighbours, self.weights))
+            share = share / total if total > 0 else share
+            yield Scored(*added(queries.n_items, start, start + k, share, self.neighbours, self.weights))
 
     def widened(self, new: Newcomers) -> Self:
         return type(self)(extended(self.neighbours, len(new), NO_ROW), extended(self.weights, len(new), 0))

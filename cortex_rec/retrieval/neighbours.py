@@ -12,7 +12,7 @@ from cortex_rec.config import Neighbours as NeighboursConfig
 from cortex_rec.features.groups import Groups, ages, decayed, group
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
-from cortex_rec.retrieval.added import Added
+from cortex_rec.retrieval.added import added
 from cortex_rec.retrieval.protocol import Evidence, Scored, ScoresItems, best
 from cortex_rec.splits import drawn
 
@@ -48,19 +48,20 @@ class Neighbours(ScoresItems):
     def _each(self, queries: Queries) -> Iterator[Scored]:
         """Means of the neighbours' latest purchases, weighted by the square of their likeness."""
         tastes = np.minimum(queries.weights(float(self.half_life_days[0])), 1.0)
-        likenesses, lent = Added(len(self.norm)), Added(len(self.taste_pointer) - 1)
         for i in range(len(queries)):
             own = slice(queries.items_pointer[i], queries.items_pointer[i + 1])
-            users, like = self._likeness(likenesses, queries.items.member[own], tastes[own])
+            users, like = self._likeness(queries.items.member[own], tastes[own])
             like[users == queries.users[i]] = 0
             near = best(like, int(self.k[0]), users)
             weight = like[np.searchsorted(users, near)] ** 2
             share = weight / max(float(weight.sum()), 1e-12)
-            yield Scored(*lent.rows(self.recent_pointer[near], self.recent_pointer[near + 1], share, self.recent_item, self.recent))
+            start, end = self.recent_pointer[near], self.recent_pointer[near + 1]
+            yield Scored(*added(len(self.taste_pointer) - 1, start, end, share, self.recent_item, self.recent))
 
-    def _likeness(self, added: Added, items: I32, tastes: F64) -> tuple[I32, F64]:
+    def _likeness(self, items: I32, tastes: F64) -> tuple[I32, F64]:
         """The users who have a taste for any of the items, ascending, and the cosine of tastes, up to the length of the asker's."""
-        users, shared = added.rows(self.taste_pointer[items], self.taste_pointer[items + 1], tastes, self.holder, self.taste)
+        start, end = self.taste_pointer[items], self.taste_pointer[items + 1]
+        users, shared = added(len(self.norm), start, end, tastes, self.holder, self.taste)
         return users, shared / np.maximum(self.norm[users], 1e-6)
 
     def widened(self, new: Newcomers) -> Self:
