@@ -102,7 +102,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         said.close()
 
 
-@pytest.mark.alone
 def test_workers_of_this_machine_make_what_one_process_makes_although_one_is_killed(tmp_path: Path) -> None:
     shop = small_shop(users=700, weeks=5)
     for name in TABLES:

@@ -16,13 +16,14 @@ from command_line import environment
 from cortex_rec.releases import store
 from flows.environment import end_orphans
 
+#: Of what is left, fruit and vegetables above all, there are few titles to embed.
+NOT_IN_IT = "COUPON, COSMETICS, DELI, DRUG GM, FLORAL, FUEL, GROCERY, MEAT, MEAT-PCKGD, MISCELLANEOUS, NUTRITION, PASTRY, SEAFOOD, SPIRITS"
 SLICE = {
     "name": "slice",
-    # Without the two largest departments there are few titles to embed.
     "source": {
         "kind": "complete_journey",
         "household_stride": 12,
-        "exclude_departments": ["FUEL", "MISCELLANEOUS", "COUPON", "GROCERY", "DRUG GM", "COSMETICS", "NUTRITION", "FLORAL", "SPIRITS"],
+        "exclude_departments": NOT_IN_IT.split(", "),
     },
     "windows": {"training": 2},
     "embeddings": {"fusion": {"steps": 20}},
