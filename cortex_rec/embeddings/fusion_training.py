@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from typing import Final
 
 import numpy as np
@@ -30,6 +30,8 @@ _FLATTENED: Final = 0.5
 _WARM_UP: Final = 0.1
 _LONGEST_GRADIENT: Final = 5.0
 _NEVER: Final = -1e4
+#: Vectors that are prepared at once, as numbers of twice the size.
+_BLOCK: Final = 200_000
 
 
 @dataclass(frozen=True)
@@ -187,18 +189,26 @@ class _Prepared:
     @classmethod
     def of(cls, raw: F32, dimensions: int, flattened: float) -> "_Prepared":
         """Keep principal components, each divided by its spread to the power of `flattened`."""
-        there = np.any(raw != 0, axis=1)
-        known = raw[there].astype(np.float64)
-        if len(known) < 2:
+        rows = np.flatnonzero(np.any(raw != 0, axis=1))
+        n = len(rows)
+        if n < 2:
             empty = np.zeros((raw.shape[1], 0), np.float32)
             return cls(np.zeros((len(raw), 0), np.float32), np.zeros(raw.shape[1], np.float32), empty)
-        mean = known.mean(axis=0)
-        variance, axes = np.linalg.eigh((known - mean).T @ (known - mean) / len(known))
+
+        def total(of: Callable[[F64], F64]) -> F64:
+            """The sum of something over blocks of the vectors that are there."""
+            return reduce(np.add, (of(raw[rows[at : at + _BLOCK]].astype(np.float64)) for at in range(0, n, _BLOCK)))
+
+        mean = total(lambda known: known.sum(axis=0)) / n
+        variance, axes = np.linalg.eigh(total(lambda known: (known - mean).T @ (known - mean)) / n)
         kept = np.flatnonzero(variance > 1e-6 * variance[-1])[::-1][:dimensions]
         axes = axes[:, kept] / np.sqrt(variance[kept]) ** flattened
-        axes /= np.sqrt(np.square((known - mean) @ axes).mean()) if len(kept) else 1
-        vectors = np.where(there[:, None], (raw - mean) @ axes, 0)
-        return cls(vectors.astype(np.float32), mean.astype(np.float32), axes.astype(np.float32))
+        axes /= np.sqrt(total(lambda known: np.square((known - mean) @ axes).sum()) / (n * len(kept))) if len(kept) else 1
+        vectors = np.zeros((len(raw), len(kept)), np.float32)
+        for at in range(0, n, _BLOCK):
+            block = rows[at : at + _BLOCK]
+            vectors[block] = (raw[block] - mean) @ axes
+        return cls(vectors, mean.astype(np.float32), axes.astype(np.float32))
 
 
 def _rows(codes: I32, bought: I64) -> tuple[I64, int]:
