@@ -121,7 +121,7 @@ def fit(evidence: Evidence, config: GraphConfig, *, start: Graph | None = None) 
     learners = _learners(histories.buyers, config.users, start, evidence.seed)
     everybody = len(learners) == n_users
     pairs = distinct(histories if everybody else histories.take(learners))
-    # Of many items only those that the learners bought take part, which saves a third of the memory.
+    # Only the items that the learners bought take part: the others would have no gradient and take as much memory.
     known = np.arange(n_items) if everybody else np.unique(pairs.item).astype(np.int64)
     pairs = replace(pairs, item=np.searchsorted(known, pairs.item).astype(np.int32))
     base = None if start is None else (start.base_users[learners], start.base_items[known])
