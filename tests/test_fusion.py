@@ -178,6 +178,22 @@ def bits(fusion: Fusion) -> dict[str, bytes]:
     return {name: values.tobytes() for name, values in fusion.towers[0].weights.items()}
 
 
+def test_vectors_prepared_in_blocks_are_those_prepared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(3)
+    raw = generator.normal(size=(101, 6)).astype(np.float32) * np.arange(1, 7, dtype=np.float32)
+    raw[generator.random(101) < 0.2] = 0
+    there = raw.any(axis=1)
+    whole = fusion_training._Prepared.of(raw, 4, 0.5)
+    monkeypatch.setattr(fusion_training, "_BLOCK", 7)
+    blocks = fusion_training._Prepared.of(raw, 4, 0.5)
+    np.testing.assert_allclose(blocks.mean, whole.mean, rtol=1e-6)
+    # The sign of an axis is nobody's choice.
+    np.testing.assert_allclose(np.abs(blocks.vectors), np.abs(whole.vectors), atol=1e-5)
+    np.testing.assert_allclose((raw[there] - blocks.mean) @ blocks.axes, blocks.vectors[there], atol=1e-5)
+    assert blocks.vectors.shape == (101, 4)
+    assert not blocks.vectors[~there].any()
+
+
 @pytest.mark.parametrize(("steps", "epochs", "made"), [(7, 1_000, 7), (1_000, 3, 15)])
 def test_learning_ends_with_the_steps_or_the_epochs(steps: int, epochs: int, made: int) -> None:
     told: list[tuple[int, int]] = []
