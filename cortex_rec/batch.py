@@ -208,8 +208,8 @@ def write_part(release: Path, beside: Path, users: Sequence[str], order: Order, 
 
 @lru_cache(maxsize=1)
 def _loaded(release: Path, beside: Path) -> Recommender:
-    """Read once a process. Processes share the work, so that each has one thread."""
+    """Read once a process, of the purchases only those of the users asked for. Processes share the work, so that each has one thread."""
     faiss.omp_set_num_threads(1)
     threadpool_limits(1)
-    recommender = live.load(store.open_release(release.parent, release.name, check=False), beside)
+    recommender = live.load(store.open_release(release.parent, release.name, check=False), beside, mapped=True)
     return live.without_forgotten(recommender, beside)

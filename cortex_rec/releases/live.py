@@ -25,13 +25,15 @@ RELEASED: Final = "part of the release"
 OUTDATED: Final = "embedded by another model than the release's: remove it and add it again"
 
 
-def load(release: Release, beside: Path | None = None) -> Recommender:
+def load(release: Release, beside: Path | None = None, *, mapped: bool = False) -> Recommender:
     """The recommender of a release, widened by the items that were added since, as far as they are `LIVE`.
 
     Parameters
     ----------
     beside
         The folder of what was added (`places.state_of`); the one that the release lies in when absent.
+    mapped
+        As of `Recommender.load`.
 
     Raises
     ------
@@ -40,8 +42,8 @@ def load(release: Release, beside: Path | None = None) -> Recommender:
     """
     beside = beside or release.path.parent
     if added.version(beside) is None:
-        return Recommender.load(release.path)
-    return with_added(Recommender.load(release.path), Fusion.load(release.path / "fusion"), release, beside)
+        return Recommender.load(release.path, mapped=mapped)
+    return with_added(Recommender.load(release.path, mapped=mapped), Fusion.load(release.path / "fusion"), release, beside)
 
 
 def with_added(recommender: Recommender, fusion: Fusion, release: Release, beside: Path) -> Recommender:
