@@ -34,16 +34,19 @@ def evaluate(
         from cortex_rec.evaluation.report import render
         from cortex_rec.ranking.rankers import Calibrated
         from cortex_rec.recommender import Recommender
+        from cortex_rec.retrieval import on_gpu
         from cortex_rec.snapshot import Snapshot
         from tasks.stage_gates import check_candidates, check_metrics
 
         data = Encoded.load(encoded.path, mapped=True)
         recommender = Recommender(data, Snapshot.load(snapshot.path), Calibrated.load(ranker.path), config.exploration.share)
         asked: dict[str, Any] = {"seed": config.seed, "most": config.windows.users}
-        judged = judge(recommender, period, **asked)
+        with on_gpu.searching():
+            judged = judge(recommender, period, **asked)
         fewest = min(judged.n_items, FEWEST_CANDIDATES)
         gates = check_candidates(judged.ranked, judged.n_items, at_least=fewest, quarantine=quarantine(config)).rules
-        influence, shortened = explain(recommender, period, **asked), shorten(recommender, period, **asked)
+        with on_gpu.searching():
+            influence, shortened = explain(recommender, period, **asked), shorten(recommender, period, **asked)
         metrics = evaluate(judged, config.evaluation, seed=config.seed, influence=influence, shortened=shortened)
         gates += check_metrics(metrics, quarantine=quarantine(config)).rules
         save_rules(folder, gates)

@@ -24,12 +24,15 @@ def build_lists(
         from cortex_rec.encoding import Encoded
         from cortex_rec.ranking import training
         from cortex_rec.ranking.training import TrainingLists
+        from cortex_rec.retrieval import on_gpu
         from cortex_rec.snapshot import Snapshot
 
         if parts:
             training.joined([TrainingLists.load(each.path) for each in parts]).save(folder)
         else:
-            training.build(Snapshot.load(snapshot.path), Encoded.load(encoded.path, mapped=True), Window(*window), config).save(folder)
+            data = Snapshot.load(snapshot.path), Encoded.load(encoded.path, mapped=True)
+            with on_gpu.searching():
+                training.build(*data, Window(*window), config).save(folder)
 
     inputs = {"encoded": encoded, "snapshot": snapshot}
     return run(config, "lists", inputs, _part(config, window), __name__, write, label=Window(*window).title)
@@ -45,10 +48,12 @@ def build_part(
     def write(folder: Path, report: Report) -> None:
         from cortex_rec.encoding import Encoded
         from cortex_rec.ranking import training
+        from cortex_rec.retrieval import on_gpu
         from cortex_rec.snapshot import Snapshot
 
         data = Snapshot.load(snapshot.path), Encoded.load(encoded.path, mapped=True)
-        training.build(*data, Window(*window), config, slice(*blocks)).save(folder)
+        with on_gpu.searching():
+            training.build(*data, Window(*window), config, slice(*blocks)).save(folder)
 
     inputs, part = {"encoded": encoded, "snapshot": snapshot}, {**_part(config, window), "blocks": blocks}
     return run(config, "lists-part", inputs, part, __name__, write, label=Window(*window).title)

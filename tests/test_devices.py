@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from cortex_rec.arrays import Ragged
+from cortex_rec.arrays import F32, Ragged
 from cortex_rec.config import Graph, LightGCN
 from cortex_rec.repeatable import device
-from cortex_rec.retrieval import lightgcn, lightgcn_softmax
+from cortex_rec.retrieval import index, lightgcn, lightgcn_softmax, on_gpu
+from cortex_rec.retrieval.index import Index, search
 from cortex_rec.retrieval.propagation import by_torch
 
 CPU = torch.device("cpu")
@@ -41,6 +42,47 @@ def test_the_graph_learned_by_torch_sparse_is_that_of_dgl(monkeypatch: pytest.Mo
     assert_the_same(by_sparse, lightgcn.train(some_pairs(), 32, GRAPH, seed=7, start=start, at=CPU))
     assert not by_sparse.users[60].any()
     assert not by_sparse.items[30:].any()
+
+
+def searched(at: torch.device | None) -> Ragged:
+    """The 20 nearest of 70 queries among 3,000 vectors of very different lengths, some of them twice there; by all products on a device."""
+    generator = np.random.default_rng(3)
+    vectors = (generator.normal(size=(3_000, 24)) * generator.lognormal(0, 1, (3_000, 1))).astype(np.float32)
+    vectors[1_000:1_100] = vectors[:100]
+    queries = generator.normal(size=(70, 24)).astype(np.float32)
+    queries[5] = 0
+    over = Index(vectors, np.arange(3_000))
+    if at is None:
+        return search(over, queries, 20)
+    asked = []
+
+    def product(some: F32, all_vectors: F32) -> F32:
+        asked.append(len(some))
+        found: F32 = products(some, all_vectors)
+        return found
+
+    products = on_gpu.Products(at)
+    with index.multiplied_by(product):
+        found = search(over, queries, 20)
+    assert sum(asked) == 69
+    return found
+
+
+def test_a_search_by_all_products_on_a_device_finds_the_same_in_the_same_order() -> None:
+    plain, by_torch_ = searched(None), searched(CPU)
+    assert plain.item.tobytes() == by_torch_.item.tobytes()
+    assert plain.pointer.tolist() == by_torch_.pointer.tolist()
+
+
+def test_searching_changes_nothing_without_a_gpu() -> None:
+    with on_gpu.searching():
+        assert (index._product.get() is None) == (not torch.cuda.is_available())
+    assert index._product.get() is None
+
+
+@on_a_gpu
+def test_a_search_on_a_gpu_finds_the_same_in_the_same_order() -> None:
+    assert searched(None).item.tobytes() == searched(torch.device("cuda")).item.tobytes()
 
 
 @on_a_gpu

@@ -1,5 +1,8 @@
 """Inner-product search: exact for a shop's catalogue, by cells beyond it. Whatever is found is scored again, so equal ones go by row."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +30,9 @@ MANY: Final = 8
 #: Queries that are multiplied out with all vectors at once: one product of matrices reads the vectors once for all of them.
 TOGETHER: Final = 32
 _FILE: Final = "index.faiss"
+#: Products (m, n) of queries (m, d) with vectors (n, d).
+Product = Callable[[F32, F32], F32]
+_product: Final[ContextVar[Product | None]] = ContextVar("product", default=None)
 _Kind = TypeVar("_Kind", bound=faiss.Index)
 
 
@@ -126,15 +132,32 @@ def nearest_by(searcher: faiss.Index, vectors: F32, query: F32, n: int, wider: i
 
 def _nearest(index: Index, queries: F32, n: int) -> list[I64]:
     """Of each query (m, d) the positions of the `n` nearest of all."""
-    rounding = index.outlines.slack * np.sqrt(inner_products(queries, queries))
-    near = [_possible(index, query, n, float(off)) for query, off in zip(queries, rounding, strict=True)]
-    many = np.array([i for i, at in enumerate(near) if len(at) > len(index.rows) // MANY], np.int64)
+    rounding, product = index.outlines.slack * np.sqrt(inner_products(queries, queries)), _product.get()
+    if product is None:
+        near = [_possible(index, query, n, float(off)) for query, off in zip(queries, rounding, strict=True)]
+        many = np.array([i for i, at in enumerate(near) if len(at) > len(index.rows) // MANY], np.int64)
+    else:
+        near, many = [index.rows[:0]] * len(queries), np.arange(len(queries))
     for start in range(0, len(many), TOGETHER):
         block = many[start : start + TOGETHER]
-        for i, nearly in zip(block, queries[block] @ index.vectors.T, strict=True):
+        for i, nearly in zip(block, (product or _multiplied)(queries[block], index.vectors), strict=True):
             near[i] = np.flatnonzero(nearly >= reached(nearly, n) - 2 * rounding[i])
     products = (_products(index.vectors, query, at) for query, at in zip(queries, near, strict=True))
     return [at[largest(found, index.rows[at], n)] for found, at in zip(products, near, strict=True)]
+
+
+@contextmanager
+def multiplied_by(product: Product) -> Iterator[None]:
+    """Within, an exact search asks for the products of all vectors, in float32, in place of outlines; what it finds stays the same."""
+    token = _product.set(product)
+    try:
+        yield
+    finally:
+        _product.reset(token)
+
+
+def _multiplied(queries: F32, vectors: F32) -> F32:
+    return queries @ vectors.T
 
 
 def _possible(index: Index, query: F32, n: int, rounding: float) -> I64:
