@@ -23,6 +23,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
@@ -35,7 +36,7 @@ from cortex_rec.arrays import DAY, Ragged, find
 from cortex_rec.config import FilesSource, TableFiles, Windows
 from cortex_rec.config import Graph as GraphConfig
 from cortex_rec.dataset import Dataset
-from cortex_rec.encoding import Encoded, followed_by
+from cortex_rec.encoding import Encoded, follow
 from cortex_rec.evaluation import metrics, significance
 from cortex_rec.recommender import Recommender
 from cortex_rec.releases import contest
@@ -203,7 +204,9 @@ def compared(shop: Shop, refreshed: Path, scratch: Path) -> dict[str, Any]:
     start = first.snapshot.as_of
     later = _later(shop, start)
     window = Window(start, start + (HELD_BACK - 1) * DAY)
-    asked = contest.questions(first, followed_by(first.data, start, later), window, most=JUDGED, seed=SEED)
+    with TemporaryDirectory(dir=shop.folder) as folder:
+        follow(first.data, start, later, Path(folder))
+        asked = contest.questions(first, Encoded.load(Path(folder)), window, most=JUDGED, seed=SEED)
     own = [contest.performance(each, asked, np.zeros(0), 0).ndcg for each in (first, second)]
     low, high = significance.intervals({"ndcg": own[0] - own[1]}, samples=SAMPLES, seed=SEED)["ndcg"]
     difference = {"value": round(float((own[0] - own[1]).mean()), 4), "low": round(low, 4), "high": round(high, 4)}

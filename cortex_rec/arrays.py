@@ -2,7 +2,7 @@
 
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -103,6 +103,18 @@ def pointers(counts: Array) -> I64:
 def owners(pointer: I64) -> I64:
     """For each flat entry, the number of its list."""
     return np.repeat(np.arange(len(pointer) - 1), np.diff(pointer))
+
+
+def consecutive(pointer: I64, most: int) -> Iterator[tuple[int, int]]:
+    """Ranges of consecutive lists with at most so many entries together, or a single list of more; one empty range where there is none."""
+    first, n = 0, len(pointer) - 1
+    while True:
+        last = max(int(np.searchsorted(pointer, pointer[first] + most, side="right")) - 1, first + 1)
+        last = min(last, n)
+        yield first, last
+        if last == n:
+            return
+        first = last
 
 
 def ranges(starts: I64, counts: I64) -> I64:

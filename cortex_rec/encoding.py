@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from cortex_rec import columns
-from cortex_rec.arrays import ArraysFile, load_arrays, pointers, save_arrays, vars_of
+from cortex_rec.arrays import ArraysFile, consecutive, load_arrays, pointers, save_arrays, vars_of
 from cortex_rec.catalogue import Catalogue, Promotions
 from cortex_rec.coupons import Coupons
 from cortex_rec.dataset import BLOCK, Dataset, Stream
@@ -144,16 +144,8 @@ def encode_stream(dataset: Stream, folder: Path) -> None:
     users, items, stores = _id_maps(dataset.rest.items, ids)
     if n == 0:
         raise _nothing_left()
-    file = ArraysFile(folder / HISTORIES, {"pointer": (np.int64, len(users) + 1)} | {name: (dtype, n) for name, dtype in EVENT.items()})
-    counts, at = np.zeros(len(users), np.int64), 0
-    for lines in _by_users(dataset, users, n, folder):
-        part = from_interactions(lines, users, items, stores)
-        for name in EVENT:
-            file.write(name, at, getattr(part, name))
-        counts += np.diff(part.pointer)
-        at += lines.height
-    file.write("pointer", 0, pointers(counts))
-    _encoded(dataset.rest, users, items, stores, from_interactions(dataset.rest.interactions, users, items, stores))._save_others(folder)
+    parts = (from_interactions(lines, users, items, stores) for lines in _by_users(dataset, users, n, folder))
+    _write(folder, dataset.rest, (users, items, stores), n, ((0, part) for part in parts))
 
 
 def _by_users(dataset: Stream, users: IdMap, n: int, folder: Path) -> Iterator[pl.DataFrame]:
@@ -184,15 +176,17 @@ def _nothing_left() -> EmptyTrainingSetError:
     )
 
 
-def followed_by(known: Encoded, as_of: int, later: Dataset, *, without: Collection[str] = ()) -> Encoded:
-    """What was known at a moment, and what was bought since: the same as `encode` of all, from the new purchases alone.
+def follow(known: Encoded, as_of: int, later: Dataset, folder: Path, *, without: Collection[str] = ()) -> None:
+    """Write what was known at a moment and what was bought since: what `encode` gives of all, from the new purchases alone.
 
     Parameters
     ----------
     known
-        Earlier data; its purchases at or after `as_of`, seconds since 1970, are left out.
+        Earlier data; its purchases at or after `as_of`, seconds since 1970, are left out. Mapped purchases are never whole in memory.
     later
         Purchases at or after `as_of`, and the other tables whole, as they are now. A basket with lines on both sides is two baskets.
+    folder
+        An existing one, to write into.
     without
         External ids of users whose purchases are left out.
 
@@ -217,8 +211,40 @@ def followed_by(known: Encoded, as_of: int, later: Dataset, *, without: Collecti
     users, items, stores = _id_maps(later.items, _ids([interactions])[0], known)
     if without:
         users = IdMap(users.ids.filter(~users.ids.is_in(list(without))))
-    then = known.histories.before(as_of).mapped(known.users.rows(users.ids), items.rows(known.items.ids), stores.rows(known.stores.ids))
-    return _encoded(later, users, items, stores, then.followed_by(from_interactions(interactions, users, items, stores)))
+    theirs, to_items, to_stores = known.users.rows(users.ids), items.rows(known.items.ids), stores.rows(known.stores.ids)
+    new, former = from_interactions(interactions, users, items, stores), known.histories.numbers_before(as_of)
+    counts = np.where(theirs >= 0, former[theirs], 0) + np.diff(new.pointer)
+
+    def parts() -> Iterator[tuple[int, Histories]]:
+        for first, last in consecutive(pointers(counts), BLOCK):
+            then = known.histories.mapped(theirs[first:last], to_items, to_stores).before(as_of)
+            yield first, then.followed_by(new.take(np.arange(first, last, dtype=np.int32)))
+
+    _write(folder, replace(later, interactions=interactions.clear()), (users, items, stores), int(counts.sum()), parts())
+
+
+def _write(folder: Path, rest: Dataset, ids: tuple[IdMap, IdMap, IdMap], n: int, parts: Iterable[tuple[int, Histories]]) -> None:
+    """Write `Encoded` from its purchases in parts, the first user of each part beside it, in the order of the users.
+
+    Parameters
+    ----------
+    rest
+        The other tables.
+    ids
+        Users, items and stores.
+    n
+        How many purchases there are in all.
+    """
+    users, items, stores = ids
+    file = ArraysFile(folder / HISTORIES, {"pointer": (np.int64, len(users) + 1)} | {name: (dtype, n) for name, dtype in EVENT.items()})
+    counts, at = np.zeros(len(users), np.int64), 0
+    for first, part in parts:
+        for name in EVENT:
+            file.write(name, at, getattr(part, name))
+        counts[first : first + part.n_users] += np.diff(part.pointer)
+        at += len(part.item)
+    file.write("pointer", 0, pointers(counts))
+    _encoded(rest, users, items, stores, from_interactions(rest.interactions, users, items, stores))._save_others(folder)
 
 
 def _ids(blocks: Iterable[pl.DataFrame]) -> tuple[dict[str, pl.Series], int]:

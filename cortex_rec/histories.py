@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from cortex_rec import columns
-from cortex_rec.arrays import F32, I32, I64, NO_ROW, Bool, Ragged, owners, pointers, ranges
+from cortex_rec.arrays import F32, I32, I64, NO_ROW, Bool, Ragged, consecutive, owners, pointers, ranges
 from cortex_rec.ids import IdMap
 
 #: What is kept of each event, in the order of the fields of `Histories`.
@@ -82,16 +82,18 @@ class Histories:
 
         A sum over blocks takes the working memory of one of them, whatever the shop's size. Without a user there is one, which is empty.
         """
-        first = 0
-        while True:
-            last = max(int(np.searchsorted(self.pointer, self.pointer[first] + BLOCK, side="right")) - 1, first + 1)
-            last = min(last, self.n_users)
+        for first, last in consecutive(self.pointer, BLOCK):
             lines = slice(self.pointer[first], self.pointer[last])
             pointer = self.pointer[first : last + 1] - self.pointer[first]
             yield first, Histories(pointer, *(getattr(self, field.name)[lines] for field in fields(self)[1:]))
-            if last == self.n_users:
-                return
-            first = last
+
+    def numbers_before(self, as_of: int) -> I64:
+        """(n_users,) int64, how many events of each user happened before a moment."""
+        found = np.zeros(self.n_users, np.int64)
+        for first, block in self.blocks():
+            so_far = pointers(block.time < as_of)
+            found[first : first + block.n_users] = so_far[block.pointer[1:]] - so_far[block.pointer[:-1]]
+        return found
 
     def came_before(self, users: I32, moment: int) -> Bool:
         """(n,) bool, which of these users have a purchase before the moment; a negative row has none."""

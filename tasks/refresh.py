@@ -101,11 +101,11 @@ def follow(config: Config, former: Release, tables: StageOutput) -> StageOutput:
     gone = forgotten.read(places.state_of(config.releases))
 
     def write(folder: Path, report: Report) -> None:
+        from cortex_rec import encoding
         from cortex_rec.dataset import Dataset
-        from cortex_rec.encoding import Encoded, followed_by
 
-        known = Encoded.load(former.path / "encoded", mapped=True)
-        followed_by(known, released_at(former), Dataset.load(tables.path), without=gone).save(folder)
+        known = encoding.Encoded.load(former.path / "encoded", mapped=True)
+        encoding.follow(known, released_at(former), Dataset.load(tables.path), folder, without=gone)
 
     part = {"forgotten": sorted(gone)}
     return run(config, "follow", {"release": part_of(former, "encoded"), "tables": tables}, part, __name__, write)
