@@ -1,13 +1,12 @@
 """How the cost grows with the data: the whole training flow, a night's refresh and the lists of all users, on made-up shops of any size.
 
-`SIZES=1400000,14000000,70000000` are the order lines of each shop, made by `cortex-rec synth`: users grow with them, items with their
+`SIZES=1400000,14000000,140000000` are the order lines of each shop, made by `cortex-rec synth`: users grow with them, items with their
 square root. A shop's last eight days are held back; a night brings the first of them, at the sizes `NIGHTS=1400000,14000000`.
 `COMPARED=1400000` are the sizes at which a release made from scratch that night is made, too: what the refreshed one and it recommend is
 judged by the seven days after. `FRESH=0` keeps what an earlier run has trained; its rows say at which commit. At the largest size of
 `NIGHTS` implicit and LensKit learn the same distinct purchases as LightGCN, our graph retriever, and give the hundred best items of all
-users that these have not; `PEERS=0` leaves them out. `ITEMS=1000000` are the items listed in a shop of `SERVED` order lines, whose release,
-learned from one window, answers one user after the other: how long retrieval takes, and what its indexes find of the nearest; `ITEMS=0`
-leaves it out.
+users that these have not; `PEERS=0` leaves them out. Each shop's release
+answers some users one by one: how long retrieval takes, and what its indexes find of what is nearest.
 """
 
 import json
@@ -50,16 +49,15 @@ from cortex_rec.sources import read
 from cortex_rec.splits import Window, distinct
 from cortex_rec.stages import RECORD
 
-SIZES: Final = whole_numbers("SIZES", "1400000,14000000,70000000")
+SIZES: Final = whole_numbers("SIZES", "1400000,14000000,140000000")
 NIGHTS: Final = whole_numbers("NIGHTS", "1400000,14000000")
 COMPARED: Final = whole_numbers("COMPARED", "1400000")
 FRESH: Final = os.environ.get("FRESH", "1") != "0"
 PEERS: Final = os.environ.get("PEERS", "1") != "0"
-ITEMS: Final = int(os.environ.get("ITEMS", "1000000"))
 SEED: Final = 7
-#: Order lines of the shop of so many items, and how many users it is asked for one by one.
-SERVED: Final = 4_000_000
-SERVED_USERS: Final = 300
+#: How many users a release is asked for one by one, and how many of them before the clock runs.
+SERVED: Final = 300
+WARM_UP: Final = 20
 #: Items of each list beside the peers', and how many ours looks at, since a user's own are left out of them.
 LISTED: Final = 100
 LOOKED_AT: Final = 500
@@ -93,13 +91,10 @@ class Shop:
     ----------
     folder
         Has `data`, all of the year, and `<name>`, what a training may know of it, with its workspace and releases.
-    items
-        How many are listed; as many as go with the events when absent.
     """
 
     events: int
     folder: Path
-    items: int | None = None
 
     @property
     def days(self) -> list[Path]:
@@ -110,11 +105,10 @@ class Shop:
         """Make the data where they are not there; gives the seconds, 0 when they were."""
         if (self.folder / "data").exists():
             return 0.0
-        listed = [] if self.items is None else ["--items", str(self.items)]
-        return ran("synth", "--events", str(self.events), *listed, "--seed", str(SEED), "--output", str(self.folder / "data")).seconds
+        return ran("synth", "--events", str(self.events), "--seed", str(SEED), "--output", str(self.folder / "data")).seconds
 
-    def known(self, name: str, days: Sequence[Path], **further: Any) -> Path:
-        """The configuration of a training that knows only some days, with further settings."""
+    def known(self, name: str, days: Sequence[Path]) -> Path:
+        """The configuration of a training that knows only some days."""
         place = self.folder / name
         (place / "interactions").mkdir(parents=True, exist_ok=True)
         for day in days:
@@ -124,7 +118,7 @@ class Shop:
         config = yaml.safe_load((self.folder / "data" / "config.yaml").read_text(encoding="utf-8"))
         config["source"]["items"] = {"path": str(self.folder / "data" / "items.parquet")}
         path = place / "config.yaml"
-        config |= {name: str(place / name) for name in ("workspace", "releases")} | further
+        config |= {name: str(place / name) for name in ("workspace", "releases")}
         path.write_text(yaml.safe_dump(config), encoding="utf-8")
         return path
 
@@ -141,12 +135,12 @@ def main() -> None:
         rows += [{"method": f"train: {name}", "events": events, **figures} for name, figures in stages.items()]
         trained_at = {"trained_at": whole[events].told["commit"][:10]}
         rows.append({"method": "train", "events": events, **_figures(whole[events]), **_a_million(whole[events], events), **trained_at})
+        rows.append(one_by_one(shop))
         rows += night(shop, whole[events]) if events in NIGHTS else []
         print(json.dumps(rows[-4:]), flush=True)
     if PEERS and set(SIZES) & set(NIGHTS):
         largest = max(set(SIZES) & set(NIGHTS))
         rows += side_by_side(Shop(largest, OUT / "scale" / str(largest)))
-    rows += at_many_items(Shop(SERVED, OUT / "scale" / f"{ITEMS}-items", ITEMS)) if ITEMS else []
     seconds = [whole[events].seconds for events in SIZES]
     slope = float(np.polyfit(np.log(SIZES), np.log(seconds), 1)[0]) if len(SIZES) > 1 else None
     peak = max(each.peak_rss_mb for each in whole.values())
@@ -154,9 +148,9 @@ def main() -> None:
     benchmark.finish([head, *({"default": False} | row for row in rows)], sizes=SIZES, compared=COMPARED)
 
 
-def trained(shop: Shop, **further: Any) -> tuple[Ran, dict[str, dict[str, float]]]:
+def trained(shop: Shop) -> tuple[Ran, dict[str, dict[str, float]]]:
     """The first training of a shop, and seconds and memory of its stages, those of one name added up."""
-    config = shop.known("shop", shop.days[:-HELD_BACK], **further)
+    config = shop.known("shop", shop.days[:-HELD_BACK])
     record = config.parent / "trained.json"
     if FRESH or not record.exists():
         for name in ("workspace", "releases"):
@@ -264,25 +258,19 @@ def _ours(release: Path, folder: Path) -> dict[str, float]:
     return {"train_seconds": round(learned - start, 1), "lists_seconds": round(listed - learned, 1), "peak_rss_mb": peak}
 
 
-def at_many_items(shop: Shop) -> list[dict[str, Any]]:
-    """How long retrieval for one user takes where so many items are listed, and what its indexes find of what is nearest."""
-    made = shop.made()
-    training, _ = trained(shop, windows={"training": 1, "users": SERVED_USERS})
+def one_by_one(shop: Shop) -> dict[str, Any]:
+    """How long retrieval for one user takes, and what its indexes find of what is nearest."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        figures = pool.submit(_served, shop.folder / "shop" / "releases").result()
-    return [
-        {"method": "one user's retrieval", "events": shop.events, "items": shop.items, "seconds": round(made + training.seconds, 1)}
-        | figures
-    ]
+        return {"method": "one user's retrieval", "events": shop.events, **pool.submit(_served, shop.folder / "shop" / "releases").result()}
 
 
 def _served(releases: Path) -> dict[str, Any]:
     """In a process of its own, so that its memory is its own."""
     release = Recommender.load(open_release(releases).path)
-    chosen = np.sort(np.random.default_rng(SEED).permutation(len(release.data.users))[:SERVED_USERS])
+    chosen = np.sort(np.random.default_rng(SEED).permutation(len(release.data.users))[:SERVED])
     asked = [release.ask([Request(user)]).queries for user in release.data.users.external(chosen)]
     retrievers = release.snapshot.union.retrievers
-    for queries in asked[:20]:
+    for queries in asked[:WARM_UP]:
         release.snapshot.union.retrieve(queries)
     taken = []
     for queries in asked:
