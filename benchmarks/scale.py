@@ -5,8 +5,8 @@ square root. A shop's last eight days are held back; a night brings the first of
 `COMPARED=1400000` are the sizes at which a release made from scratch that night is made, too: what the refreshed one and it recommend is
 judged by the seven days after. `FRESH=0` keeps what an earlier run has trained; its rows say at which commit. At the largest size of
 `NIGHTS` implicit and LensKit learn the same distinct purchases as LightGCN, our graph retriever, and give the hundred best items of all
-users that these have not; `PEERS=0` leaves them out. Each shop's release
-answers some users one by one: how long retrieval takes, and what its indexes find of what is nearest.
+users that these have not; `PEERS=0` leaves them out. Each shop's release answers some users one by one: how long retrieval takes, and what
+its indexes find of what is nearest.
 """
 
 import json
@@ -283,11 +283,10 @@ def _served(releases: Path) -> dict[str, Any]:
     assert isinstance(graph, Graph)
     assert isinstance(vector, Vector)
     for name, index, places in (("graph", graph.index, graph._vectors), ("vector", vector.index, vector._taste)):
-        n, recalls = release.snapshot.union.sizes[name], []
+        n, exact, recalls = release.snapshot.union.sizes[name], Index(index.vectors, index.rows), []
         for queries in asked:
-            place = places(queries)
-            exact = search(Index(index.vectors, index.rows), place, n)
-            recalls.append(np.isin(exact.item, search(index, place, n).item).mean())
+            nearest = search(exact, places(queries), n).item
+            recalls.append(np.isin(nearest, search(index, places(queries), n).item).mean())
         figures |= {f"{name}_items": len(index.rows), f"{name}_recall@{n}": round(float(np.mean(recalls)), 4)}
     return figures | {"peak_rss_mb": peak}
 
