@@ -235,7 +235,7 @@ def side_by_side(shop: Shop) -> list[dict[str, Any]]:
 
 def _ours(release: Path, folder: Path) -> dict[str, float]:
     """Learn, list, and leave the pairs for the peers; in a process of its own, so that its memory is its own."""
-    from cortex_rec.retrieval import graph, lightgcn
+    from cortex_rec.retrieval import lightgcn
 
     data, as_of = Encoded.load(release / "encoded"), Snapshot.load(release / "snapshot").as_of
     pairs, n_items = distinct(data.histories.before(as_of)), len(data.items)
@@ -244,7 +244,7 @@ def _ours(release: Path, folder: Path) -> dict[str, float]:
     start = time.perf_counter()
     trained = lightgcn.train(pairs, n_items, GraphConfig(), seed=SEED)
     sold = np.unique(pairs.item).astype(np.int64)
-    index = Index.over(trained.items[sold], sold, exact=graph.EXACT)
+    index = Index(trained.items[sold], sold)
     learned = time.perf_counter()
     lists = np.full((len(pairs), LISTED), -1, np.int32)
     for first in range(0, len(pairs), ASKED):

@@ -48,11 +48,11 @@ class TestEveryRegisteredRetriever(RetrieverContract):
 
 
 class TestARetrieverWhoseIndexHasCells(TestEveryRegisteredRetriever):
-    @pytest.fixture(autouse=True, params=["graph", "vector"])
+    @pytest.fixture(autouse=True, params=["vector"])
     def _one_of_the_registry(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
         self.name = request.param
         # All cells are searched, so that nothing is missed.
-        for name, value in {"index.EXACT": 0, "graph.EXACT": 0, "index.SEARCHED": 1}.items():
+        for name, value in {"index.EXACT": 0, "index.SEARCHED": 1}.items():
             monkeypatch.setattr(f"cortex_rec.retrieval.{name}", value)
 
 
@@ -295,15 +295,19 @@ def test_no_product_is_larger_than_the_outlines_say(seed: int, width: int) -> No
     generator = np.random.default_rng(seed)
     vectors = generator.normal(size=(50, width)).astype(np.float32) * generator.choice([0.01, 1, 30], (50, 1)).astype(np.float32)
     outlines, query = Outlines.of(vectors), generator.normal(size=width).astype(np.float32)
-    _, most = outlines.near(query)
-    assert np.all(vectors.astype(np.float64) @ query <= most + outlines.slack * np.linalg.norm(query))
-    assert np.all(index.inner_products(np.broadcast_to(query, vectors.shape), vectors) <= most + outlines.slack * np.linalg.norm(query))
+    _, most = outlines.near(query, 50)
+    ordered, rounding = vectors[outlines.order], outlines.slack * np.linalg.norm(query)
+    assert np.all(ordered.astype(np.float64) @ query <= most + rounding)
+    assert np.all(index.inner_products(np.broadcast_to(query, vectors.shape), ordered) <= most + rounding)
+    assert np.all(np.diff(outlines.length) <= 0)
+    assert np.all(np.abs(ordered.astype(np.float64) @ query) <= outlines.length * np.linalg.norm(query) + rounding)
 
 
 def test_the_outlines_of_vectors_that_lie_along_few_axes_leave_few_to_be_multiplied_out() -> None:
     vectors = np.random.default_rng(1).normal(size=(2_000, 64)).astype(np.float32) * np.float32(0.8) ** np.arange(64, dtype=np.float32)
-    nearly, most = Outlines.of(vectors).near(vectors[0])
-    products = vectors @ vectors[0]
+    outlines = Outlines.of(vectors)
+    nearly, most = outlines.near(vectors[0], 2_000)
+    products = vectors[outlines.order] @ vectors[0]
     assert np.count_nonzero(most >= np.sort(products)[-20]) < 40
     assert np.max(np.abs(nearly - products)) < 0.1 * products.max()
 
@@ -366,11 +370,31 @@ def test_cells_are_stored_and_what_comes_later_joins_them(crowded: Index, tmp_pa
         Index.load(tmp_path, crowded.vectors, crowded.rows)
 
 
-def test_the_graphs_items_are_searched_one_by_one_up_to_a_million(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_graphs_items_have_no_cells_however_many_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cortex_rec.retrieval.index.EXACT", 0)
     assert graph.fit(small_evidence(), CONFIG.graph).index.cells is None
-    monkeypatch.setattr("cortex_rec.retrieval.graph.EXACT", 0)
-    assert graph.fit(small_evidence(), CONFIG.graph).index.cells is not None
+
+
+def test_where_lengths_differ_few_vectors_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(4)
+    vectors = (generator.normal(size=(5_000, 24)) * generator.lognormal(0, 1.5, (5_000, 1))).astype(np.float32)
+    looked_at: list[int] = []
+
+    def near(self: Outlines, query: F32, n: int) -> tuple[F32, F32]:
+        looked_at.append(n)
+        return original(self, query, n)
+
+    original = Outlines.near
+    monkeypatch.setattr(Outlines, "near", near)
+    queries = generator.normal(size=(50, 24)).astype(np.float32)
+    found = search(Index(vectors, np.arange(5_000)), queries, 10)
+    products = [index.inner_products(np.broadcast_to(query, vectors.shape), vectors) for query in queries]
+    assert [found[i].tolist() for i in range(50)] == [np.argsort(-each)[:10].tolist() for each in products]
+    assert np.median(looked_at) < 500
+    # Of like lengths all are looked at.
+    looked_at.clear()
+    search(Index(unit_vectors(5_000, 24, seed=1), np.arange(5_000)), queries[:1], 10)
+    assert looked_at == [320, 5_000]
 
 
 def test_a_thirty_second_of_the_cells_is_searched_and_few_vectors_have_none() -> None:

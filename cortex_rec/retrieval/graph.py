@@ -22,8 +22,6 @@ from cortex_rec.retrieval.protocol import Evidence
 HALF_LIFE_DAYS: Final = 30.0
 #: As many items of weight one as hold a vector's place towards zero.
 RIDGE: Final = 10.0
-#: Up to so many items each is looked at: the vectors differ in length by a factor of hundreds, and of such cells find half.
-EXACT: Final = 1_000_000
 #: Users whose purchases are propagated at once.
 BLOCK: Final = 10_000
 
@@ -97,13 +95,12 @@ class Graph:
         arrays = vars_of(self)
         del arrays["index"]
         save_arrays(folder / "graph.safetensors", arrays | {"sold": self.index.rows})
-        self.index.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         arrays = load_arrays(folder / "graph.safetensors")
         sold = arrays.pop("sold")
-        return cls(**arrays, index=Index.load(folder, arrays["items"][sold], sold))
+        return cls(**arrays, index=Index(arrays["items"][sold], sold))
 
 
 def fit(evidence: Evidence, config: GraphConfig, *, start: Graph | None = None) -> Graph:
@@ -141,7 +138,8 @@ def fit(evidence: Evidence, config: GraphConfig, *, start: Graph | None = None) 
     if not everybody:
         _follow(users, histories, learners, _lent(items, buyers))
     sold = np.flatnonzero(~evidence.statistics.unsold)
-    return Graph(users, items, Index.over(items[sold], sold, exact=EXACT), base_users, base_items, *placed)
+    # Without cells, however many there are: lengths differ by a factor of hundreds, so cells find half, and an exact search looks at few.
+    return Graph(users, items, Index(items[sold], sold), base_users, base_items, *placed)
 
 
 def _learners(bought: Bool, most: int, start: Graph | None, seed: int) -> I32:

@@ -15,7 +15,7 @@ from cortex_rec.arrays import F32, I64, Ragged, largest, reached
 from cortex_rec.errors import ArtifactError
 from cortex_rec.retrieval.outlines import Outlines
 
-#: Up to so many vectors the search is exact: `docs/retrieval.md` has what it costs beyond.
+#: Up to so many vectors of like length the search is exact: `docs/retrieval.md` has what it costs beyond.
 EXACT: Final = 200_000
 #: One cell in so many is searched.
 SEARCHED: Final = 32
@@ -25,6 +25,8 @@ LEARNED: Final = 64
 SPARE: Final = 32
 #: An exact search first multiplies out so many times as many as asked, to know what the nearest must reach.
 FIRST: Final = 2
+#: It begins with so many times as many as asked, the longest of all vectors: the others are looked at if any of them is long enough.
+LONGEST: Final = 32
 #: Where more than one in so many may be among the nearest, as few axes tell little of a query, all are multiplied out.
 MANY: Final = 8
 #: Queries that are multiplied out with all vectors at once: one product of matrices reads the vectors once for all of them.
@@ -55,9 +57,9 @@ class Index:
     cells: faiss.IndexIVF | None = field(default=None, compare=False)
 
     @classmethod
-    def over(cls, vectors: F32, rows: I64, *, exact: int | None = None) -> Self:
-        """Choose by the number of vectors, and learn the cells where they are more than `exact`, or `EXACT` when absent."""
-        return cls(vectors, rows, None if len(rows) <= (EXACT if exact is None else exact) else filled(in_cells(*vectors.shape), vectors))
+    def over(cls, vectors: F32, rows: I64) -> Self:
+        """Choose by the number of vectors, and learn the cells where they are too many."""
+        return cls(vectors, rows, None if len(rows) <= EXACT else filled(in_cells(*vectors.shape), vectors))
 
     def with_others(self, vectors: F32, rows: I64) -> Self:
         """Further vectors; cells stay as they were learned."""
@@ -162,11 +164,16 @@ def _multiplied(queries: F32, vectors: F32) -> F32:
 
 def _possible(index: Index, query: F32, n: int, rounding: float) -> I64:
     """Positions of whatever may be among the `n` nearest, as far as outlines tell."""
-    nearly, most = index.outlines.near(query)
-    at = np.flatnonzero(nearly >= reached(nearly, FIRST * n))
-    # As many are no less than this, so whatever cannot reach it is not among the nearest.
-    least = np.partition(_products(index.vectors, query, at), len(at) - n)[len(at) - n]
-    return np.flatnonzero(most >= least - rounding)
+    outlines, looked_at = index.outlines, 0
+    needed = min(LONGEST * n, len(index.rows))
+    while looked_at < needed:
+        looked_at = needed
+        nearly, most = outlines.near(query, looked_at)
+        at = np.flatnonzero(nearly >= reached(nearly, FIRST * n))
+        # As many are no less than this, so whatever cannot reach it is not among the nearest, and what is too short cannot.
+        least = np.partition(_products(index.vectors, query, outlines.order[at]), len(at) - n)[len(at) - n] - rounding
+        needed = outlines.as_long_as(float(least) / float(np.linalg.norm(query.astype(np.float64))))
+    return outlines.order[np.flatnonzero(most >= least)]
 
 
 def _products(vectors: F32, query: F32, at: I64) -> F32:

@@ -1,11 +1,11 @@
-"""What a few numbers a vector say of its inner products: an exact search need not multiply out most of them."""
+"""What a few numbers a vector say of its inner products: an exact search need not multiply out most of them, nor look at the short ones."""
 
 from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32
+from cortex_rec.arrays import F32, I64
 
 #: The axes on which every vector is looked at first.
 AXES: Final = 16
@@ -17,6 +17,10 @@ class Outlines:
 
     Parameters
     ----------
+    order
+        (n,) int64, the vectors by their length, the longest first, equal ones as they lie: what follows is in this order.
+    length
+        (n,) float32.
     axes
         (d, d) float32, the principal axes of the vectors as columns, those that tell most first.
     places
@@ -29,9 +33,12 @@ class Outlines:
     Source
     ------
     Li, Chan, Yiu, Mamoulis 2017, FEXIPRO: fast and exact inner product retrieval in recommender systems (SIGMOD): singular vectors put
-    the most of a product into its first terms, and Cauchy and Schwarz bound the others.
+    the most of a product into its first terms, and Cauchy and Schwarz bound the others; vectors are looked at by decreasing length until
+    none that is left can be among the nearest.
     """
 
+    order: I64
+    length: F32
     axes: F32
     places: F32
     left: F32
@@ -41,19 +48,25 @@ class Outlines:
     def of(cls, vectors: F32) -> Self:
         _, axes = np.linalg.eigh((vectors.T @ vectors).astype(np.float64))
         axes = axes[:, ::-1].astype(np.float32)
-        turned = vectors @ axes
-        longest = np.linalg.norm(vectors, axis=1).max(initial=0)
-        slack = np.finfo(np.float32).eps * (2 * len(axes) + AXES) * longest
-        return cls(axes, np.asfortranarray(turned[:, :AXES]), np.linalg.norm(turned[:, AXES:], axis=1), float(slack))
+        length = np.linalg.norm(vectors, axis=1)
+        order = np.argsort(-length, kind="stable")
+        turned = (vectors @ axes)[order]
+        slack = np.finfo(np.float32).eps * (2 * len(axes) + AXES) * length.max(initial=0)
+        left = np.linalg.norm(turned[:, AXES:], axis=1)
+        return cls(order, length[order], axes, np.asfortranarray(turned[:, :AXES]), left, float(slack))
 
     @property
     def nbytes(self) -> int:
-        return self.axes.nbytes + self.places.nbytes + self.left.nbytes
+        return sum(each.nbytes for each in (self.order, self.length, self.axes, self.places, self.left))
 
-    def near(self, query: F32) -> tuple[F32, F32]:
-        """Of each vector what its product with a query (d,) nearly is, and what it can be at most but for rounding: (n,) float32."""
+    def near(self, query: F32, n: int) -> tuple[F32, F32]:
+        """Of the `n` longest what the product with a query (d,) nearly is, and what it can be at most but for rounding: (n,) float32."""
         turned = query @ self.axes
-        nearly = self.places @ turned[:AXES]
-        most = self.left * np.sqrt(turned[AXES:] @ turned[AXES:])
+        nearly = self.places[:n] @ turned[:AXES]
+        most = self.left[:n] * np.sqrt(turned[AXES:] @ turned[AXES:])
         most += nearly
         return nearly, most
+
+    def as_long_as(self, length: float) -> int:
+        """How many vectors are no shorter."""
+        return len(self.length) - int(np.searchsorted(self.length[::-1], np.float32(length), side="left"))
