@@ -27,10 +27,8 @@ DAY = 86_400
 NO_ROW = -1
 #: Up to so many possible keys for each wanted one it is quicker to write down where each key lies than to search.
 _DENSE: Final = 32
-#: In which order the arrays of a safetensors file lie, by their type: the widest first.
-_ORDER: Final = ("U64", "I64", "F64", "F32", "U32", "I32", "F16", "I16", "I8", "U8")
-#: Types of safetensors that are mapped.
-_MAPPED: Final = {"BOOL": "?", "F32": "<f4", "F64": "<f8", "I8": "<i1", "I32": "<i4", "I64": "<i8"}
+#: Types of a safetensors file by their names there, in the order in which it has its arrays.
+_TYPES: Final = {"I64": np.int64, "F64": np.float64, "F32": np.float32, "I32": np.int32, "I8": np.int8, "BOOL": np.bool_}
 
 
 @dataclass(frozen=True)
@@ -211,11 +209,11 @@ class ArraysFile:
         self._dtypes = {name: np.dtype(dtype) for name, (dtype, _) in shapes.items()}
         header: dict[str, dict[str, Any]] = {}
         end = 0
-        kinds = {name: f"{dtype.kind.upper()}{8 * dtype.itemsize}" for name, dtype in self._dtypes.items()}
-        for name in sorted(shapes, key=lambda name: (_ORDER.index(kinds[name]), name)):
-            n = shapes[name][1]
-            start, end = end, end + n * self._dtypes[name].itemsize
-            header[name] = {"dtype": kinds[name], "shape": [n], "data_offsets": [start, end]}
+        for kind, dtype in _TYPES.items():
+            for name in sorted(name for name, own in self._dtypes.items() if own == dtype):
+                n = shapes[name][1]
+                start, end = end, end + n * self._dtypes[name].itemsize
+                header[name] = {"dtype": kind, "shape": [n], "data_offsets": [start, end]}
         told = json.dumps(header, separators=(",", ":")).encode()
         told += b" " * (-len(told) % 8)
         self._starts = {name: 8 + len(told) + one["data_offsets"][0] for name, one in header.items()}
@@ -266,7 +264,7 @@ def _map(path: Path) -> dict[str, Array]:
         first, last = told["data_offsets"]
         if start + last > len(content):
             raise ValueError(f"it ends within {name!r}")
-        array = content[start + first : start + last].view(_MAPPED[told["dtype"]]).reshape(told["shape"])
+        array = content[start + first : start + last].view(_TYPES[told["dtype"]]).reshape(told["shape"])
         # `save_arrays` lays numbers at multiples of their size; another writer need not have.
         found[name] = np.require(array, requirements="A")
     return found

@@ -206,7 +206,9 @@ class Recommender:
                 log.warning("Answering without live events: %s", error)
         lines = iter(found)
         by_request = [[] if request.user is None else next(lines) for request in requests]
-        live = Live.of(by_request, self.data.items, known_until=self._known_until, as_of=self.snapshot.as_of)
+        # All purchases are looked at for it, so it is asked for only where something happened since.
+        known_until = self._known_until if any(by_request) else 0
+        live = Live.of(by_request, self.data.items, known_until=known_until, as_of=self.snapshot.as_of)
         return live, [(WITHOUT_EVENTS,) if failed and request.user is not None else () for request in requests]
 
     @cached_property

@@ -4,7 +4,7 @@ import gc
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -122,27 +122,26 @@ def check_blocks(
     # Great Expectations makes a pandas table of a block, which takes some ten times the memory.
     expectations = _applicable(suite, none)
     used = sorted({column for expectation in expectations for column in _columns(expectation)})
-    of_table = [expectation["meta"].get("level") == "table" for expectation in expectations]
-    tables, by_row = ([one for one, table in zip(expectations, of_table, strict=True) if table is wanted] for wanted in (True, False))
-    named = sorted({column for expectation in tables for column in _columns(expectation)})
+    every = range(len(expectations))
+    tables = [i for i in every if expectations[i]["meta"].get("level") == "table"]
+    by_row = [i for i in every if i not in tables]
+    named = sorted({column for i in tables for column in _columns(expectations[i])})
 
-    def validated(frame: pl.DataFrame, wanted: list[dict[str, Any]], docs: Path | None) -> list[tuple[bool, list[int]]]:
-        return [_unexpected(suite, result) for result in _validate(frame, suite, wanted, parameters or {}, docs)["results"]]
+    def validated(frame: pl.DataFrame, wanted: Sequence[int], docs: Path | None) -> list[tuple[bool, list[int]]]:
+        told = _validate(frame, suite, [expectations[i] for i in wanted], parameters or {}, docs)
+        return [_unexpected(suite, result) for result in told["results"]]
 
-    found: list[tuple[bool, list[int]]] = [(True, []) for _ in expectations]
+    found: list[tuple[bool, list[int]]] = [(True, []) for _ in every]
     whole, bad, height = [none.select(named)], [_bad_rows(none, [], [], 0)], 0
     each = iter(blocks)
     block, following = next(each, none), next(each, None)
     alone = following is None
     while True:
-        judged = expectations if alone else by_row
-        results = validated(block.select(used), judged, data_docs if height == 0 else None)
-        bad.append(_bad_rows(block, judged, [rows for _, rows in results], height))
-        told = iter(results)
-        for i, table in enumerate(of_table):
-            if alone or not table:
-                holds, rows = next(told)
-                found[i] = found[i][0] and holds, found[i][1] + [height + row for row in rows]
+        wanted = every if alone else by_row
+        results = validated(block.select(used), wanted, data_docs if height == 0 else None)
+        bad.append(_bad_rows(block, [expectations[i] for i in wanted], [rows for _, rows in results], height))
+        for i, (holds, rows) in zip(wanted, results, strict=True):
+            found[i] = found[i][0] and holds, found[i][1] + [height + row for row in rows]
         whole.append(block.select(named))
         height += block.height
         if following is None:
@@ -151,9 +150,9 @@ def check_blocks(
         gc.collect()
         block, following = following, next(each, None)
     if tables and not alone:
-        columns_of_rules = pl.concat(whole) if named else pl.DataFrame({"rows": np.zeros(height, np.int8)})
-        told = iter(validated(columns_of_rules, tables, None))
-        found = [next(told) if table else pair for table, pair in zip(of_table, found, strict=True)]
+        seen = pl.concat(whole) if named else pl.DataFrame({"rows": np.zeros(height, np.int8)})
+        for i, verdict in zip(tables, validated(seen, tables, None), strict=True):
+            found[i] = verdict
 
     rules = [_rule(suite, height, expectation, *pair) for expectation, pair in zip(expectations, found, strict=True)]
     broken = pl.concat(bad)

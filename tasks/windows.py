@@ -49,4 +49,4 @@ def users_of(config: Config, encoded: StageOutput, window: tuple[int, int]) -> i
     from cortex_rec import splits
     from cortex_rec.encoding import Encoded
 
-    return len(splits.truth(Encoded.load(encoded.path).histories, splits.Window(*window), most=config.windows.users)[0])
+    return len(splits.truth(Encoded.load(encoded.path, mapped=True).histories, splits.Window(*window), most=config.windows.users)[0])

@@ -8,7 +8,7 @@ from typing import Final, Self
 import numpy as np
 import scipy.sparse as sp
 
-from cortex_rec.arrays import DAY, F32, F64, I32, NO_ROW, Array, extended, largest, load_arrays, pointers, save_arrays
+from cortex_rec.arrays import DAY, F32, F64, I32, NO_ROW, consecutive, extended, largest, load_arrays, pointers, save_arrays
 from cortex_rec.config import Copurchase as CopurchaseConfig
 from cortex_rec.newcomers import Newcomers
 from cortex_rec.queries import Queries
@@ -75,7 +75,8 @@ def fit(evidence: Evidence, config: CopurchaseConfig, *, start: object = None) -
     held_by = sp.csr_matrix(holds.T)
     neighbours = np.full((n, config.neighbours), -1, np.int32)
     weights = np.zeros((n, config.neighbours), np.float32)
-    for items in _blocks(held_by @ np.diff(holds.indptr)):
+    pairs = (held_by @ np.diff(holds.indptr)).astype(np.int64)
+    for items in (slice(*block) for block in consecutive(pointers(pairs), BLOCK)):
         near = sp.csr_matrix(held_by[items] @ holds)
         near.data *= np.repeat(scale[items], np.diff(near.indptr))
         near.data *= scale[near.indices]
@@ -98,13 +99,3 @@ def _baskets(evidence: Evidence, days: int) -> Iterator[sp.csr_matrix]:
         holds = sp.csr_matrix(cells, shape=(int(basket[-1]), evidence.n_items))
         holds.data[:] = 1
         yield holds
-
-
-def _blocks(pairs: Array) -> Iterator[slice]:
-    """Consecutive items that have at most `BLOCK` pairs (n_items,) with others together, or a single one that has more."""
-    ends, first = np.cumsum(pairs), 0
-    while first < len(ends):
-        before = ends[first] - pairs[first]
-        last = max(int(np.searchsorted(ends, before + BLOCK, side="right")), first + 1)
-        yield slice(first, last)
-        first = last

@@ -174,6 +174,9 @@ def _file(
         scan = _scan(name, path, files.separator)
         header = scan.collect_schema()
         taken = _taken(name, path, files, schema, required, list(header))
+        ignored = [column for column in header if column not in taken.values()]
+        if ignored:
+            _LOG.info("%s: columns %s are not mapped and ignored.", path, ignored)
         types = {ours: (theirs, header[theirs], schema[ours]) for ours, theirs in taken.items()}
         made = {ours: convert(theirs, found, wanted, files.time_format) for ours, (theirs, found, wanted) in types.items()}
         lost = {
@@ -246,9 +249,6 @@ def _taken(name: str, path: Path, files: TableFiles, schema: Schema, required: t
             raise DataError(
                 f"{path}: column {theirs!r} (our {ours!r}) is missing. {_advice(name, ours, theirs, header, files)}", table=name
             )
-    ignored = [column for column in header if column not in taken.values()]
-    if ignored:
-        _LOG.info("%s: columns %s are not mapped and ignored.", path, ignored)
     return taken
 
 
