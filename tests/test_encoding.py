@@ -54,11 +54,11 @@ def test_no_line_at_all_is_told(tmp_path: Path) -> None:
 
 def test_arrays_written_piece_by_piece_are_the_file_that_is_written_at_once(tmp_path: Path) -> None:
     arrays = {
+        "none": np.zeros(0, np.float32),
         "b": np.arange(5, dtype=np.int64),
         "a": np.arange(3, dtype=np.int32),
         "d": np.linspace(0, 1, 4, dtype=np.float32),
         "c": np.linspace(0, 1, 2),
-        "none": np.zeros(0, np.float32),
     }
     save_arrays(tmp_path / "whole", arrays)
     file = ArraysFile(tmp_path / "pieces", {name: (array.dtype, len(array)) for name, array in arrays.items()})

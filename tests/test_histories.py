@@ -26,6 +26,12 @@ def test_before_leaves_out_what_happens_at_the_moment_itself() -> None:
     assert histories(*FOUR).before(moment(2)).n_users == 2
 
 
+def test_numbers_before_a_moment_leave_out_what_happens_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [histories(*FOUR).numbers_before(moment(day)).tolist() for day in (1, 2, 3, 4)] == [[0, 0], [1, 0], [3, 0], [3, 1]]
+    monkeypatch.setattr("cortex_rec.histories.BLOCK", 1)
+    assert histories(*FOUR).numbers_before(moment(3)).tolist() == [3, 0]
+
+
 def test_between_includes_its_start_and_not_its_end() -> None:
     assert lines(histories(*FOUR).between(moment(1), moment(3))) == [(0, 0, 1), (0, 1, 2), (0, 2, 2)]
     assert lines(histories(*FOUR).between(moment(2), moment(4))) == [(0, 1, 2), (0, 2, 2), (1, 1, 3)]
