@@ -113,7 +113,7 @@ def measured(searcher: faiss.Index | Index, vectors: F32, questions: F32, name: 
         if isinstance(searcher, Index):
             found[i] = index.search(searcher, questions[i : i + 1], WANTED).item
         else:
-            found[i] = index.nearest_by(searcher, vectors, questions[i], WANTED, ROUGH if name == "IVF-PQ" else 1)
+            found[i] = index.nearest_by(searcher, vectors, questions[i], WANTED, ROUGH if name == "IVF-PQ" else 1)[0]
         seconds[i] = time.perf_counter() - start
     faiss.omp_set_num_threads(os.cpu_count() or 1)
     p50, p99 = np.quantile(seconds * 1e3, [0.5, 0.99])

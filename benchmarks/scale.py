@@ -282,12 +282,18 @@ def _served(releases: Path) -> dict[str, Any]:
     graph, vector = retrievers["graph"], retrievers["vector"]
     assert isinstance(graph, Graph)
     assert isinstance(vector, Vector)
-    for name, index, places in (("graph", graph.index, graph._vectors), ("vector", vector.index, vector._taste)):
-        n, exact, recalls = release.snapshot.union.sizes[name], Index(index.vectors, index.rows), []
+    searched = (("graph", graph.items, graph.index, graph._vectors), ("vector", vector.items, vector.index, vector._taste))
+    for name, vectors, index, places in searched:
+        n, recalls, rows = release.snapshot.union.sizes[name], [], np.sort(index.rows)
+        exact = Index(vectors[rows], rows)
         for queries in asked:
             nearest = search(exact, places(queries), n).item
             recalls.append(np.isin(nearest, search(index, places(queries), n).item).mean())
-        figures |= {f"{name}_items": len(index.rows), f"{name}_recall@{n}": round(float(np.mean(recalls)), 4)}
+        figures |= {
+            f"{name}_items": len(rows),
+            f"{name}_vectors": len(index.vectors),
+            f"{name}_recall@{n}": round(float(np.mean(recalls)), 4),
+        }
     return figures | {"peak_rss_mb": peak}
 
 

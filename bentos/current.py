@@ -162,7 +162,7 @@ def _beside(state: Path) -> tuple[Any, ...]:
 
 def _warm(loaded: Loaded) -> Loaded:
     """The same, after answers that no shopper waits for: the first requests find everything computed that is computed once."""
-    loaded.recommender.recommend([Request(loaded.recommender.data.users.external([0])[0]), Request()])
+    loaded.recommender.recommend([Request(loaded.recommender.data.users.external([0])[0], explain=True), Request()])
     return loaded
 
 

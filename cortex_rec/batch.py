@@ -171,15 +171,17 @@ def lists(recommender: Recommender, users: Sequence[str], *, n: int, explain: bo
         counts, entries = [len(each) for each in shown], np.concatenate(shown)
         items, personal = answered.ranked.lists.item[entries], [recommender.fallback(answered.asked, i) is None for i in range(len(block))]
         titles, scores, chances = recommender.data.catalogue.titles, answered.ranked.scores, answered.ranked.probabilities
+        why = [list(each) for i in range(len(block)) for each in recommender.reasons(i, answered)] if explain else [[]]
+        reasons = pl.Series(why, dtype=SCHEMA["reasons"])
         columns_ = {
-            columns.USER: np.repeat(block, counts).tolist(),
+            columns.USER: pl.Series(block, dtype=pl.String).gather(np.repeat(np.arange(len(block)), counts)),
             "place": np.concatenate([np.arange(1, count + 1) for count in counts]),
-            columns.ITEM: recommender.data.items.external(items),
-            columns.TITLE: [titles[item] for item in items.tolist()],
+            columns.ITEM: recommender.data.items.ids.gather(items.astype(np.int64)),
+            columns.TITLE: pl.Series([titles[item] for item in items.tolist()], dtype=pl.String),
             "score": scores[entries],
             "probability": pl.Series(chances[entries]).fill_nan(None),
             "personal": np.repeat(personal, counts),
-            "reasons": [list(why) for i in range(len(block)) for why in recommender.reasons(i, answered)] if explain else [[]] * len(items),
+            "reasons": reasons if explain else reasons.new_from_index(0, len(items)),
         }
         frames.append(pl.DataFrame(columns_, schema=SCHEMA))
     return pl.concat(frames)

@@ -129,7 +129,7 @@ from cortex_rec.batch import Order
 release, beside, file = map(Path, sys.argv[1:])
 written, memory = batch.write_part(release, beside, ["nobody"], Order(release.name, 3, False, 1, "", 32), file)
 assert written == 1 and memory > 0
-print(sorted({"prefect", "torch", "dgl"} & set(sys.modules)))
+print(sorted({"prefect", "torch", "dgl", "lightgbm", "pandas"} & set(sys.modules)))
 """
 
 

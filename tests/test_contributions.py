@@ -32,14 +32,14 @@ def two_splits() -> lgb.Booster:
 
 def test_a_split_adds_the_change_of_the_mean_to_its_feature() -> None:
     tree = two_splits()
-    ways = Paths.through([tree], np.array([0, 1]), 2).of([tree], np.array([[0, 0], [1, 0], [1, 1]], np.float32))
+    ways = Paths.through([tree.model_to_string()], np.array([0, 1]), 2).of([tree], np.array([[0, 0], [1, 0], [1, 1]], np.float32))
     # All rows have the mean 66 / 12 = 5.5, those on the right of the first split 66 / 6 = 11.
     assert ways == pytest.approx(np.array([[-5.5, 0], [5.5, -2], [5.5, 1]]), abs=1e-5)
 
 
 def test_features_of_one_group_are_added_up() -> None:
     tree = two_splits()
-    ways = Paths.through([tree], np.array([1, 1]), 3).of([tree], np.array([[1, 0]], np.float32))
+    ways = Paths.through([tree.model_to_string()], np.array([1, 1]), 3).of([tree], np.array([[1, 0]], np.float32))
     assert ways == pytest.approx(np.array([[0, 3.5, 0]]), abs=1e-5)
 
 
@@ -47,7 +47,7 @@ def test_a_tree_without_a_split_adds_nothing() -> None:
     flat = lgb.train({"verbosity": -1, "objective": "l2"}, lgb.Dataset(np.zeros((5, 2)), np.arange(5.0)), 1)
     split = two_splits()
     values = np.array([[1, 0]], np.float32)
-    ways = Paths.through([flat, split], np.array([0, 1]), 2).of([flat, split], values)
+    ways = Paths.through([flat.model_to_string(), split.model_to_string()], np.array([0, 1]), 2).of([flat, split], values)
     assert ways == pytest.approx(np.array([[5.5, -2]]), abs=1e-5)
 
 

@@ -290,6 +290,19 @@ def test_a_search_finds_what_looking_at_every_vector_finds(seed: int, n: int, wi
         assert found[i].tolist() == (rows[np.lexsort((rows, -products))[:wanted]].tolist() if query.any() else [])
 
 
+@given(st.integers(0, 10**6), st.integers(1, 300), st.sampled_from([1, 8, 17]), st.integers(1, 60), st.sampled_from([1, 2, 40]))
+def test_equal_vectors_are_searched_once_and_found_as_if_they_were_not(seed: int, n: int, width: int, wanted: int, kinds: int) -> None:
+    generator = np.random.default_rng(seed)
+    vectors = generator.normal(size=(kinds, width)).astype(np.float32)[generator.integers(0, kinds, n)]
+    # Of the other half some differ, and yet have the same product.
+    vectors[n // 2 :] = generator.integers(-1, 2, (n - n // 2, width))
+    rows, questions = np.sort(generator.permutation(10 * n)[:n]).astype(np.int64), unit_vectors(9, width, seed=seed)
+    questions[0] = 1
+    for each in (Index.over(vectors, rows), Index.over(vectors[: n // 3], rows[: n // 3]).with_others(vectors[n // 3 :], rows[n // 3 :])):
+        assert search(each, questions, wanted).item.tolist() == search(Index(vectors, rows), questions, wanted).item.tolist()
+    assert len(Index.over(vectors, rows).vectors) == len(np.unique(vectors.view(np.uint32), axis=0))
+
+
 @given(st.integers(0, 10**6), st.sampled_from([1, 8, 17, 64]))
 def test_no_product_is_larger_than_the_outlines_say(seed: int, width: int) -> None:
     generator = np.random.default_rng(seed)
@@ -363,6 +376,12 @@ def test_cells_are_stored_and_what_comes_later_joins_them(crowded: Index, tmp_pa
     more = again.with_others(questions, np.arange(8_001, 8_006))
     assert search(more, questions, 1).item.tolist() == [8_001, 8_002, 8_003, 8_004, 8_005]
     assert search(again, questions, 1).item.max() < 8_000, "the index that was joined is another one"
+    twice = Index.over(np.repeat(crowded.vectors, 2, axis=0), np.arange(8_000))
+    assert twice.cells is not None
+    assert twice.cells.ntotal == 4_000
+    twice.save(tmp_path)
+    pairs = search(Index.load(tmp_path, np.repeat(crowded.vectors, 2, axis=0), np.arange(8_000)), questions, 40)
+    assert pairs.item.tolist() == np.add.outer(search(crowded, questions, 20).item, [0, 1]).ravel().tolist()
     with pytest.raises(ArtifactError, match=r"index.faiss: holds 4000 vectors of 32 numbers, expected \(3, 32\)"):
         Index.load(tmp_path, crowded.vectors[:3], crowded.rows[:3])
     (tmp_path / "index.faiss").write_bytes(b"no index")

@@ -103,7 +103,7 @@ def test_windows_may_have_features_in_another_order_or_lack_some() -> None:
     names, values = other.matrix.names, other.matrix.values
     turned = with_columns(other, names[::-1], values[:, ::-1])
     straight, mixed = (lambdarank.fit([one, each], CONFIG, seed=7, threads=1) for each in (other, turned))
-    assert all(mixed.boosters[name].model_to_string() == straight.boosters[name].model_to_string() for name in straight.boosters)
+    assert mixed.models == straight.models
     fewer = with_columns(other, names[:1], values[:, :1])
     assert lambdarank.fit([one, fewer], CONFIG, seed=7, threads=1).features == names
 
@@ -163,11 +163,12 @@ def test_trees_give_the_bits_that_lightgbm_gives_however_many_leaves_they_have_a
     known[:, 3], asked[:, 3] = np.round(known[:, 3]), np.round(asked[:, 3])
     wanted = np.nan_to_num(known[:, 0]) * np.nan_to_num(known[:, 3], nan=2) + rng.normal(size=len(known))
     settings = {"num_leaves": leaves, "min_data_in_leaf": 3, "num_threads": 1, "verbosity": -1}
-    booster = lambdarank.scaled(lgb.train(settings, lgb.Dataset(known, wanted), 20), 1.0)
+    model = lambdarank.scaled(lgb.train(settings, lgb.Dataset(known, wanted), 20), 1.0)
+    booster = lgb.Booster(model_str=model)
     assert leaves >= max(tree["num_leaves"] for tree in booster.dump_model()["tree_info"]) > leaves // 2
     # Values on the very edge of a split, too.
-    asked[:40, 0] = [each for tree in trees_of(booster) for each in tree["threshold"][tree["split_feature"] == 0]][:40] if leaves > 2 else 0
-    ranker = LambdaRank({"one": booster}, ("a", "b", "c", "d", "e", "f"))
+    asked[:40, 0] = [each for tree in trees_of(model) for each in tree["threshold"][tree["split_feature"] == 0]][:40] if leaves > 2 else 0
+    ranker = LambdaRank({"one": model}, ("a", "b", "c", "d", "e", "f"))
     for n in (1, 31, 32, 33, 200):
         matrix = replace(small_lists(0).matrix, names=ranker.features, values=asked[:n])
         assert ranker.score(matrix).tobytes() == booster.predict(asked[:n]).astype(np.float32).tobytes()
@@ -179,7 +180,18 @@ def test_trees_that_split_by_category_are_refused() -> None:
     data = lgb.Dataset(values, (values[:, 0] == 2).astype(np.float32), categorical_feature=[0])
     booster = lgb.train({"min_data_in_leaf": 3, "verbosity": -1, "num_threads": 1}, data, 2)
     with pytest.raises(ArtifactError, match="splits by category"):
-        LambdaRank({"one": booster}, ("a",)).score(replace(small_lists(0).matrix, names=("a",), values=values))
+        LambdaRank({"one": booster.model_to_string()}, ("a",)).score(replace(small_lists(0).matrix, names=("a",), values=values))
+
+
+def test_a_model_of_which_trees_are_missing_names_its_folder(tmp_path: Path) -> None:
+    made = lambdarank.fit([small_lists(0)], CONFIG, seed=7, threads=1)
+    made.save(tmp_path)
+    assert LambdaRank.load(tmp_path).models == made.models
+    text = (tmp_path / "lambdarank.txt").read_text(encoding="utf-8")
+    for damaged in (text[: text.rindex("Tree=")], text.replace("tree_sizes", "sizes"), text.replace("threshold=", "threshold=x "), ""):
+        (tmp_path / "lambdarank.txt").write_text(damaged, encoding="utf-8")
+        with pytest.raises(ArtifactError, match=f"{tmp_path}: the ranker cannot be read"):
+            LambdaRank.load(tmp_path)
 
 
 def test_the_objectives_count_alike_and_one_alone_will_do() -> None:

@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
-import lightgbm as lgb
 import numpy as np
 
 from cortex_rec.arrays import F32
@@ -19,6 +18,10 @@ from cortex_rec.folders import readable
 from cortex_rec.ranking.paths import Paths
 from cortex_rec.ranking.quick_trees import QuickTrees
 from cortex_rec.ranking.training import TrainingLists, bought, column, groups, informative, spread
+
+if TYPE_CHECKING:
+    # It loads pandas and scikit-learn where they are, which takes a second; answers without reasons need none of them.
+    import lightgbm as lgb
 
 _NAMES: Final = "lambdarank.json"
 #: How a dataset is binned and kept; must be told to it and to the training alike.
@@ -32,11 +35,11 @@ class LambdaRank:
 
     Parameters
     ----------
-    boosters
-        By objective.
+    models
+        By objective, in LightGBM's text format.
     """
 
-    boosters: Mapping[str, lgb.Booster]
+    models: Mapping[str, str]
     features: tuple[str, ...]
 
     def score(self, matrix: Matrix) -> F32:
@@ -68,18 +71,25 @@ class LambdaRank:
         return self._paths.of(self.boosters.values(), matrix.columns(self.features))
 
     @cached_property
+    def boosters(self) -> dict[str, "lgb.Booster"]:
+        """By objective."""
+        import lightgbm as lgb
+
+        return {objective: lgb.Booster(model_str=text) for objective, text in self.models.items()}
+
+    @cached_property
     def _trees(self) -> QuickTrees:
-        return QuickTrees.of(self.boosters.values())
+        return QuickTrees.of(self.models.values())
 
     @cached_property
     def _paths(self) -> Paths:
-        return Paths.through(self.boosters.values(), kinds.places(self.features), len(kinds.KINDS))
+        return Paths.through(self.models.values(), kinds.places(self.features), len(kinds.KINDS))
 
     def save(self, folder: Path) -> None:
         """Write LightGBM's text format, a file an objective, and the names into an existing folder."""
-        for objective, booster in self.boosters.items():
-            (folder / f"{objective}.txt").write_text(booster.model_to_string(), encoding="utf-8")
-        told = {"features": self.features, "objectives": list(self.boosters)}
+        for objective, text in self.models.items():
+            (folder / f"{objective}.txt").write_text(text, encoding="utf-8")
+        told = {"features": self.features, "objectives": list(self.models)}
         (folder / _NAMES).write_text(json.dumps(told), encoding="utf-8")
 
     @classmethod
@@ -91,10 +101,12 @@ class LambdaRank:
         ArtifactError
             If a file is missing or damaged.
         """
-        with readable(folder, "the ranker", lgb.basic.LightGBMError):
+        with readable(folder, "the ranker"):
             told = json.loads((folder / _NAMES).read_text(encoding="utf-8"))
-            boosters = {each: lgb.Booster(model_str=(folder / f"{each}.txt").read_text(encoding="utf-8")) for each in told["objectives"]}
-            return cls(boosters, tuple(told["features"]))
+            models = {each: (folder / f"{each}.txt").read_text(encoding="utf-8") for each in told["objectives"]}
+            ranker = cls(models, tuple(told["features"]))
+            ranker._trees  # noqa: B018  (made now, so that what cannot be read is told here)
+            return ranker
 
 
 def fit(
@@ -126,6 +138,9 @@ def fit(
     Burges 2010, From RankNet to LambdaRank to LambdaMART; Bruch 2021, An Alternative Cross Entropy Loss for Learning-to-Rank
     (`rank_xendcg`); Ke et al. 2017, LightGBM.
     """
+    # Imported here so that a service that only answers need not wait for it.
+    import lightgbm as lgb
+
     if not bought(lists).any():
         raise EmptyTrainingSetError(
             "ranker: none of the candidates of any training window was bought. Raise the retrievers' `n` or use more windows."
@@ -150,16 +165,18 @@ def fit(
     data = _dataset(lists, features)
     apart = [_dataset(validation, features, reference=data)] if validation else None
     judged = validation or lists
-    boosters: dict[str, lgb.Booster] = {}
+    models: dict[str, str] = {}
     for objective in own.objectives:
         booster = lgb.train(parameters | {"objective": objective}, data, own.trees, valid_sets=apart, callbacks=stop)
         booster = lgb.Booster(model_str=booster.model_to_string(num_iteration=booster.best_iteration))
         width = spread([np.asarray(booster.predict(each.matrix.columns(features), num_threads=threads)) for each in judged], judged)
-        boosters[objective] = scaled(booster, 1 / width / len(own.objectives))
-    return LambdaRank(boosters, features)
+        models[objective] = scaled(booster, 1 / width / len(own.objectives))
+    return LambdaRank(models, features)
 
 
-def _dataset(lists: Sequence[TrainingLists], features: Sequence[str], reference: lgb.Dataset | None = None) -> lgb.Dataset:
+def _dataset(lists: Sequence[TrainingLists], features: Sequence[str], reference: "lgb.Dataset | None" = None) -> "lgb.Dataset":
+    import lightgbm as lgb
+
     wanted = bought(lists)
     values = np.empty((len(wanted), len(features)), np.float32)
     for place, name in enumerate(features):
@@ -167,12 +184,13 @@ def _dataset(lists: Sequence[TrainingLists], features: Sequence[str], reference:
     return lgb.Dataset(values, wanted.astype(np.float32), reference, group=groups(lists), params=_BINS, free_raw_data=True)
 
 
-def scaled(booster: lgb.Booster, factor: float) -> lgb.Booster:
-    """The trees with each leaf's value times a factor, rounded to a multiple of 2^-24, which float64 adds without error in any order.
+def scaled(booster: "lgb.Booster", factor: float) -> str:
+    """The trees in LightGBM's text format, each leaf's value times a factor.
 
-    So LightGBM, `quick_trees.py` and any other engine give the same bits.
+    They are rounded to a multiple of 2^-24, which float64 adds without error in any order. So LightGBM, `quick_trees.py` and any other
+    engine give the same bits.
     """
     for number, tree in enumerate(booster.dump_model()["tree_info"]):
         for leaf in range(tree["num_leaves"]):
             booster.set_leaf_output(number, leaf, round(booster.get_leaf_output(number, leaf) * factor * _GRID) / _GRID)
-    return booster
+    return booster.model_to_string()

@@ -1,14 +1,17 @@
 """What each feature adds on the way down a tree: quick enough for every answer."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import lightgbm as lgb
 import numpy as np
 import scipy.sparse as sp
 
 from cortex_rec.arrays import F32, F64, I32, I64, Array
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Paths:
     first_leaf: I32
     added: F32
 
-    def of(self, boosters: Iterable[lgb.Booster], values: F32) -> F32:
+    def of(self, boosters: "Iterable[lgb.Booster]", values: F32) -> F32:
         """(n, n_groups) float32 what each group of features adds to the score of each row of `values` (n, n_features)."""
         leaves = [booster.predict(values, num_threads=1, pred_leaf=True) for booster in boosters]
         reached = np.concatenate([np.reshape(each, (len(values), -1)) for each in leaves], axis=1) + self.first_leaf
@@ -44,22 +47,27 @@ class Paths:
         return result
 
     @classmethod
-    def through(cls, boosters: Iterable[lgb.Booster], group: I64, n_groups: int) -> Self:
+    def through(cls, models: Iterable[str], group: I64, n_groups: int) -> Self:
         """Walk all trees.
 
         Parameters
         ----------
+        models
+            In LightGBM's text format.
         group
             (n_features,) int64 which of `n_groups` each feature belongs to.
         """
-        parts = [_ways(tree, group, n_groups) for booster in boosters for tree in trees_of(booster)]
+        parts = [_ways(tree, group, n_groups) for model in models for tree in trees_of(model)]
         first = np.cumsum([0, *(len(part) for part in parts)])[:-1]
         return cls(first.astype(np.int32), np.concatenate(parts).astype(np.float32))
 
 
-def trees_of(booster: lgb.Booster) -> list[dict[str, Array]]:
-    """The arrays of each tree in LightGBM's text format, those of its splits empty where it has none."""
-    texts = booster.model_to_string().split("\nend of trees")[0].split("\nTree=")[1:]
+def trees_of(model: str) -> list[dict[str, Array]]:
+    """The arrays of each tree in LightGBM's text format, those of its splits empty where it has none; `ValueError` if some are missing."""
+    head, *texts = model.partition("\nend of trees")[0].split("\nTree=")
+    sizes = re.search(r"^tree_sizes=(.*)$", head, re.MULTILINE)
+    if sizes is None or len(sizes[1].split()) != len(texts):
+        raise ValueError(f"LightGBM's text has {len(texts)} trees, and should have {0 if sizes is None else len(sizes[1].split())}")
     wanted = {"split_feature", "threshold", "decision_type", "left_child", "right_child", "leaf_value", "leaf_count"}
     trees = []
     for text in texts:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Self
 
-import lightgbm as lgb
 import numpy as np
 
 from cortex_rec import machine_code as code
@@ -53,15 +52,15 @@ class QuickTrees:
         return scores
 
     @classmethod
-    def of(cls, boosters: Iterable[lgb.Booster]) -> Self:
-        """The trees of all boosters.
+    def of(cls, models: Iterable[str]) -> Self:
+        """The trees of all models, each in LightGBM's text format.
 
         Raises
         ------
         ArtifactError
             If a tree has a split of a kind that `lambdarank.fit` does not make.
         """
-        trees = [tree for booster in boosters for tree in trees_of(booster)]
+        trees = [tree for model in models for tree in trees_of(model)]
         words = -(-max(len(tree["leaf_value"]) for tree in trees) // WORD)
         leaf, counts, parts = np.zeros((len(trees), words * WORD)), list[int](), list[tuple[Array, ...]]()
         for number, tree in enumerate(trees):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-import lightgbm as lgb
 import numpy as np
 
 from cortex_rec.arrays import F32
@@ -46,6 +45,9 @@ def fit(lists: Sequence[TrainingLists], *, seed: int, threads: int, min_rows_in_
     EmptyTrainingSetError
         If no candidate of any window was bought.
     """
+    # Imported here so that a service that only answers need not wait for it.
+    import lightgbm as lgb
+
     label = bought(lists)
     if not label.any():
         raise EmptyTrainingSetError(

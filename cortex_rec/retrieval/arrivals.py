@@ -40,7 +40,7 @@ class Arrivals:
     content
         Places of all items.
     index
-        The items without a purchase, by row ascending, each with its appeal as one more dimension.
+        The items without a purchase, with their appeal as one more dimension.
     half_life_days
         Of a purchase's weight in the user's history.
     """
@@ -81,7 +81,9 @@ class Arrivals:
 
     def save(self, folder: Path) -> None:
         self.content.save(folder / "content.safetensors")
-        save_arrays(folder / "arrivals.safetensors", {"unsold": self.index.rows, "half_life_days": np.array([self.half_life_days])})
+        save_arrays(
+            folder / "arrivals.safetensors", {"unsold": np.sort(self.index.rows), "half_life_days": np.array([self.half_life_days])}
+        )
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Self, TypeVar, cast
@@ -11,7 +11,7 @@ from typing import Final, Self, TypeVar, cast
 import faiss
 import numpy as np
 
-from cortex_rec.arrays import F32, I64, Ragged, largest, reached
+from cortex_rec.arrays import F32, I64, Ragged, largest, pointers, ranges, reached
 from cortex_rec.errors import ArtifactError
 from cortex_rec.retrieval.outlines import Outlines
 
@@ -32,6 +32,8 @@ MANY: Final = 8
 #: Queries that are multiplied out with all vectors at once: one product of matrices reads the vectors once for all of them.
 TOGETHER: Final = 32
 _FILE: Final = "index.faiss"
+#: Of the keys by which equal vectors are found: an odd number, of 2^64 divided by the golden ratio.
+_MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 #: Products (m, n) of queries (m, d) with vectors (n, d).
 Product = Callable[[F32, F32], F32]
 _product: Final[ContextVar[Product | None]] = ContextVar("product", default=None)
@@ -45,29 +47,55 @@ class Index:
     Parameters
     ----------
     vectors
-        (n, d) float32.
+        (m, d) float32.
     rows
-        (n,) int64 what each is called in an answer.
+        (n,) int64 what they are called in an answer, vector by vector, ascending for each of them.
     cells
         The vectors once more, a byte a dimension and in cells, where they are too many to look at each.
+    pointer
+        (m + 1,) int64, where each vector's rows begin and end; each has one of its own when absent.
     """
 
     vectors: F32
     rows: I64
     cells: faiss.IndexIVF | None = field(default=None, compare=False)
+    pointer: I64 | None = None
 
     @classmethod
     def over(cls, vectors: F32, rows: I64) -> Self:
-        """Choose by the number of vectors, and learn the cells where they are too many."""
-        return cls(vectors, rows, None if len(rows) <= EXACT else filled(in_cells(*vectors.shape), vectors))
+        """Take equal vectors for one, choose by how many differ, and learn the cells where they are too many; `rows` ascend."""
+        one = cls._differing(vectors, rows)
+        return one if len(one.vectors) <= EXACT else replace(one, cells=filled(in_cells(*one.vectors.shape), one.vectors))
+
+    @classmethod
+    def _differing(cls, vectors: F32, rows: I64) -> Self:
+        """Variants of a product often say and show the same: their vector is searched once."""
+        bits = np.ascontiguousarray(vectors).view(np.uint32)
+        key = np.zeros(len(bits), np.uint64)
+        for column in bits.T:
+            key = (key ^ column) * _MULTIPLIER
+            key ^= key >> np.uint64(32)
+        order = np.argsort(key, kind="stable")
+        again = 1 + np.flatnonzero(key[order[1:]] == key[order[:-1]])
+        new = np.ones(len(order), np.bool_)
+        # Two that differ in spite of one key stay apart, and so may some of their equals: that costs a place and changes no answer.
+        new[again] = (bits[order[again]] != bits[order[again - 1]]).any(axis=1)
+        if new.all():
+            return cls(vectors, rows)
+        first, counts = order[new], np.diff(np.append(np.flatnonzero(new), len(order)))
+        by_first = np.argsort(first)
+        starts = (np.cumsum(counts) - counts)[by_first]
+        return cls(vectors[first[by_first]], rows[order[ranges(starts, counts[by_first])]], pointer=pointers(counts[by_first]))
 
     def with_others(self, vectors: F32, rows: I64) -> Self:
-        """Further vectors; cells stay as they were learned."""
-        cells = self.cells
+        """Further vectors, whose rows are above all others; cells stay as they were learned."""
+        cells, pointer = self.cells, self.pointer
         if cells is not None:
             cells = cast("faiss.IndexIVF", faiss.clone_index(cells))
             cells.add(vectors)
-        return type(self)(np.concatenate([self.vectors, vectors]), np.append(self.rows, rows), cells)
+        if pointer is not None:
+            pointer = np.append(pointer, pointer[-1] + np.arange(1, len(rows) + 1))
+        return type(self)(np.concatenate([self.vectors, vectors]), np.append(self.rows, rows), cells, pointer)
 
     def save(self, folder: Path) -> None:
         """Write the cells, if there are any; the vectors are their owner's."""
@@ -76,14 +104,14 @@ class Index:
 
     @classmethod
     def load(cls, folder: Path, vectors: F32, rows: I64) -> Self:
-        """The index over the same vectors that were saved beside it; a file that does not fit them is an `ArtifactError`."""
-        path = folder / _FILE
+        """The index that `over` made of the same vectors; a file of cells that does not fit them is an `ArtifactError`."""
+        path, one = folder / _FILE, cls._differing(vectors, rows)
         if not path.exists():
-            return cls(vectors, rows)
+            return one
         cells = _read(path, faiss.IndexIVF)
-        if (cells.ntotal, cells.d) != vectors.shape:
-            raise ArtifactError(f"{path}: holds {cells.ntotal} vectors of {cells.d} numbers, expected {vectors.shape}. Train again.")
-        return cls(vectors, rows, cells)
+        if (cells.ntotal, cells.d) != one.vectors.shape:
+            raise ArtifactError(f"{path}: holds {cells.ntotal} vectors of {cells.d} numbers, expected {one.vectors.shape}. Train again.")
+        return replace(one, cells=cells)
 
     @cached_property
     def outlines(self) -> Outlines:
@@ -96,15 +124,24 @@ def search(index: Index, queries: F32, n: int) -> Ragged:
 
     By cells a query may find other than the nearest, and fewer than `n` where the cells that it looks at hold fewer.
     """
-    n, found = min(n, len(index.rows)), [index.rows[:0]] * len(queries)
-    asking = np.flatnonzero(queries.any(axis=1)) if n > 0 else np.zeros(0, np.int64)
+    of_all, found = min(n, len(index.vectors)), [index.rows[:0]] * len(queries)
+    asking = np.flatnonzero(queries.any(axis=1)) if of_all > 0 else np.zeros(0, np.int64)
     if index.cells is None:
-        nearest = _nearest(index, queries[asking], n)
+        nearest = _nearest(index, queries[asking], of_all)
     else:
-        nearest = [nearest_by(index.cells, index.vectors, query, n) for query in queries[asking]]
-    for i, at in zip(asking.tolist(), nearest, strict=True):
-        found[i] = index.rows[at]
+        nearest = [nearest_by(index.cells, index.vectors, query, of_all) for query in queries[asking]]
+    for i, (at, products) in zip(asking.tolist(), nearest, strict=True):
+        found[i] = index.rows[at] if index.pointer is None else _rows(index.rows, index.pointer, at, products, n)
     return Ragged.of(found)
+
+
+def _rows(rows: I64, pointer: I64, at: I64, products: F32, n: int) -> I64:
+    """The best `n` rows of vectors (k,) with their products, best first: those of equal products by row."""
+    counts = np.minimum(pointer[at + 1] - pointer[at], n)
+    full = int(np.searchsorted(np.cumsum(counts), n))
+    needed = products >= products[min(full, len(at) - 1)]
+    own = rows[ranges(pointer[at[needed]], counts[needed])]
+    return own[np.lexsort((own, -np.repeat(products[needed], counts[needed])))[:n]]
 
 
 def in_cells(n: int, width: int, codes: str = "SQ8") -> faiss.IndexIVF:
@@ -122,30 +159,35 @@ def filled(index: faiss.IndexIVF, vectors: F32) -> faiss.IndexIVF:
     return index
 
 
-def nearest_by(searcher: faiss.Index, vectors: F32, query: F32, n: int, wider: int = 1) -> I64:
-    """(at most n,) positions that an index finds for one query (d,), the best of `wider` times as many by their own products."""
+def nearest_by(searcher: faiss.Index, vectors: F32, query: F32, n: int, wider: int = 1) -> tuple[I64, F32]:
+    """(at most n,) positions that an index finds for a query (d,), the best of `wider` times as many, and their own products."""
     # One query at a time: the cells of several at once are found by a product of matrices, which rounds otherwise.
     _, near = searcher.search(np.ascontiguousarray(query[None], np.float32), min(wider * n + SPARE, searcher.ntotal))
     at = np.sort(near[0][near[0] >= 0])
     products = _products(vectors, query, at)
-    found: I64 = at[np.lexsort((at, -products))[:n]]
-    return found
+    best = np.lexsort((at, -products))[:n]
+    return at[best], products[best]
 
 
-def _nearest(index: Index, queries: F32, n: int) -> list[I64]:
-    """Of each query (m, d) the positions of the `n` nearest of all."""
+def _nearest(index: Index, queries: F32, n: int) -> list[tuple[I64, F32]]:
+    """Of each query (m, d) the positions of the `n` nearest of all, and their products."""
     rounding, product = index.outlines.slack * np.sqrt(inner_products(queries, queries)), _product.get()
     if product is None:
         near = [_possible(index, query, n, float(off)) for query, off in zip(queries, rounding, strict=True)]
-        many = np.array([i for i, at in enumerate(near) if len(at) > len(index.rows) // MANY], np.int64)
+        many = np.array([i for i, at in enumerate(near) if len(at) > len(index.vectors) // MANY], np.int64)
     else:
-        near, many = [index.rows[:0]] * len(queries), np.arange(len(queries))
+        near, many = [np.zeros(0, np.int64)] * len(queries), np.arange(len(queries))
     for start in range(0, len(many), TOGETHER):
         block = many[start : start + TOGETHER]
         for i, nearly in zip(block, (product or _multiplied)(queries[block], index.vectors), strict=True):
             near[i] = np.flatnonzero(nearly >= reached(nearly, n) - 2 * rounding[i])
-    products = (_products(index.vectors, query, at) for query, at in zip(queries, near, strict=True))
-    return [at[largest(found, index.rows[at], n)] for found, at in zip(products, near, strict=True)]
+    nearest = []
+    for query, at in zip(queries, near, strict=True):
+        products = _products(index.vectors, query, at)
+        # A vector's first row is its least, so nothing beyond the `n` best vectors by it has a row among the `n` best.
+        best = largest(products, index.rows[at if index.pointer is None else index.pointer[at]], n)
+        nearest.append((at[best], products[best]))
+    return nearest
 
 
 @contextmanager
@@ -165,7 +207,7 @@ def _multiplied(queries: F32, vectors: F32) -> F32:
 def _possible(index: Index, query: F32, n: int, rounding: float) -> I64:
     """Positions of whatever may be among the `n` nearest, as far as outlines tell."""
     outlines, looked_at = index.outlines, 0
-    needed = min(LONGEST * n, len(index.rows))
+    needed = min(LONGEST * n, len(index.vectors))
     while looked_at < needed:
         looked_at = needed
         nearly, most = outlines.near(query, looked_at)

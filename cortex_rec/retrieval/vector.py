@@ -21,19 +21,17 @@ class Vector:
 
     Parameters
     ----------
+    items
+        Their unit vectors (n_items, d) float32.
     index
-        The items' unit vectors (n_items, d) float32.
+        What is searched of them.
     half_life_days
         Of a purchase's weight in the user's mean vector.
     """
 
+    items: F32
     index: Index
     half_life_days: float
-
-    @property
-    def items(self) -> F32:
-        """The vectors (n_items, d)."""
-        return self.index.vectors
 
     def retrieve(self, queries: Queries, n: int) -> Ragged:
         return index.search(self.index, self._taste(queries), n)
@@ -46,7 +44,8 @@ class Vector:
         return taste(queries, self.items, self.half_life_days)
 
     def widened(self, new: Newcomers) -> Self:
-        return type(self)(self.index.with_others(new.content.vectors, np.arange(new.n_before, len(new.catalogue))), self.half_life_days)
+        others = self.index.with_others(new.content.vectors, np.arange(new.n_before, len(new.catalogue)))
+        return type(self)(np.concatenate([self.items, new.content.vectors]), others, self.half_life_days)
 
     def save(self, folder: Path) -> None:
         index.save(self.items, folder / "vector.faiss")
@@ -57,15 +56,15 @@ class Vector:
     def load(cls, folder: Path) -> Self:
         items = index.load(folder / "vector.faiss")
         half_life_days = float(load_arrays(folder / "vector.safetensors")["half_life_days"][0])
-        return cls(Index.load(folder, items, np.arange(len(items))), half_life_days)
+        return cls(items, Index.load(folder, items, np.arange(len(items))), half_life_days)
 
 
 def fit(evidence: Evidence, config: VectorConfig, *, start: Vector | None = None) -> Vector:
     """Put the content vectors into an index; `start` has it already where items lie as they did then."""
     vectors = evidence.content.vectors
     if start is not None and np.array_equal(start.items, vectors):
-        return Vector(start.index, config.half_life_days)
-    return Vector(Index.over(vectors, np.arange(evidence.n_items)), config.half_life_days)
+        return Vector(start.items, start.index, config.half_life_days)
+    return Vector(vectors, Index.over(vectors, np.arange(evidence.n_items)), config.half_life_days)
 
 
 def taste(queries: Queries, vectors: F32, half_life_days: float) -> F32:
