@@ -6,7 +6,8 @@ square root. A shop's last eight days are held back; a night brings the first of
 judged by the seven days after. `FRESH=0` keeps what an earlier run has trained; its rows say at which commit. At the largest size of
 `NIGHTS` implicit and LensKit learn the same distinct purchases as LightGCN, our graph retriever, and give the hundred best items of all
 users that these have not; `PEERS=0` leaves them out. Each shop's release answers some users one by one: how long retrieval takes, and what
-its indexes find of what is nearest.
+its indexes find of what is nearest; so does that of one more shop, which lists a million items and has the lines of the largest of `NIGHTS`;
+`MILLION=0` leaves it out.
 """
 
 import json
@@ -54,6 +55,8 @@ NIGHTS: Final = whole_numbers("NIGHTS", "1400000,14000000")
 COMPARED: Final = whole_numbers("COMPARED", "1400000")
 FRESH: Final = os.environ.get("FRESH", "1") != "0"
 PEERS: Final = os.environ.get("PEERS", "1") != "0"
+MILLION: Final = os.environ.get("MILLION", "1") != "0"
+ITEMS: Final = 1_000_000
 SEED: Final = 7
 #: How many users a release is asked for one by one, and how many of them before the clock runs.
 SERVED: Final = 300
@@ -89,12 +92,17 @@ class Shop:
 
     Parameters
     ----------
-    folder
-        Has `data`, all of the year, and `<name>`, what a training may know of it, with its workspace and releases.
+    items
+        How many are listed; as many as `cortex-rec synth` chooses when 0.
     """
 
     events: int
-    folder: Path
+    items: int = 0
+
+    @property
+    def folder(self) -> Path:
+        """Has `data`, all of the year, and `<name>`, what a training may know of it, with its workspace and releases."""
+        return OUT / "scale" / (f"{self.events}-{self.items}" if self.items else str(self.events))
 
     @property
     def days(self) -> list[Path]:
@@ -105,7 +113,8 @@ class Shop:
         """Make the data where they are not there; gives the seconds, 0 when they were."""
         if (self.folder / "data").exists():
             return 0.0
-        return ran("synth", "--events", str(self.events), "--seed", str(SEED), "--output", str(self.folder / "data")).seconds
+        told = ["--items", str(self.items)] if self.items else []
+        return ran("synth", "--events", str(self.events), *told, "--seed", str(SEED), "--output", str(self.folder / "data")).seconds
 
     def known(self, name: str, days: Sequence[Path]) -> Path:
         """The configuration of a training that knows only some days."""
@@ -128,19 +137,22 @@ def main() -> None:
     benchmark = Benchmark("scale", seed=SEED)
     whole: dict[int, Ran] = {}
     rows: list[dict[str, Any]] = []
-    for events in SIZES:
-        shop = Shop(events, OUT / "scale" / str(events))
-        rows.append({"method": "synth", "events": events, "seconds": round(shop.made(), 1)})
-        whole[events], stages = trained(shop)
-        rows += [{"method": f"train: {name}", "events": events, **figures} for name, figures in stages.items()]
-        trained_at = {"trained_at": whole[events].told["commit"][:10]}
-        rows.append({"method": "train", "events": events, **_figures(whole[events]), **_a_million(whole[events], events), **trained_at})
-        rows.append(one_by_one(shop))
-        rows += night(shop, whole[events]) if events in NIGHTS else []
+    largest = max(set(SIZES) & set(NIGHTS), default=0)
+    shops = [Shop(events) for events in SIZES] + ([Shop(largest, ITEMS)] if largest and MILLION else [])
+    for shop in shops:
+        of = {"events": shop.events} | ({"items": shop.items} if shop.items else {})
+        rows.append({"method": "synth", **of, "seconds": round(shop.made(), 1)})
+        one, stages = trained(shop)
+        rows += [{"method": f"train: {name}", **of, **figures} for name, figures in stages.items()]
+        trained_at = {"trained_at": one.told["commit"][:10]}
+        rows.append({"method": "train", **of, **_figures(one), **_a_million(one, shop.events), **trained_at})
+        rows.append({"method": "one user's retrieval", **of, **one_by_one(shop)})
+        if not shop.items:
+            whole[shop.events] = one
+            rows += night(shop, one) if shop.events in NIGHTS else []
         print(json.dumps(rows[-4:]), flush=True)
-    if PEERS and set(SIZES) & set(NIGHTS):
-        largest = max(set(SIZES) & set(NIGHTS))
-        rows += side_by_side(Shop(largest, OUT / "scale" / str(largest)))
+    if PEERS and largest:
+        rows += side_by_side(Shop(largest))
     seconds = [whole[events].seconds for events in SIZES]
     slope = float(np.polyfit(np.log(SIZES), np.log(seconds), 1)[0]) if len(SIZES) > 1 else None
     peak = max(each.peak_rss_mb for each in whole.values())
@@ -261,7 +273,7 @@ def _ours(release: Path, folder: Path) -> dict[str, float]:
 def one_by_one(shop: Shop) -> dict[str, Any]:
     """How long retrieval for one user takes, and what its indexes find of what is nearest."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return {"method": "one user's retrieval", "events": shop.events, **pool.submit(_served, shop.folder / "shop" / "releases").result()}
+        return pool.submit(_served, shop.folder / "shop" / "releases").result()
 
 
 def _served(releases: Path) -> dict[str, Any]:

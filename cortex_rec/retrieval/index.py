@@ -31,9 +31,9 @@ LONGEST: Final = 32
 MANY: Final = 8
 #: Queries that are multiplied out with all vectors at once: one product of matrices reads the vectors once for all of them.
 TOGETHER: Final = 32
+#: Vectors that are compared bit by bit at once.
+COMPARED: Final = 1_000
 _FILE: Final = "index.faiss"
-#: Of the keys by which equal vectors are found: an odd number, of 2^64 divided by the golden ratio.
-_MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 #: Products (m, n) of queries (m, d) with vectors (n, d).
 Product = Callable[[F32, F32], F32]
 _product: Final[ContextVar[Product | None]] = ContextVar("product", default=None)
@@ -71,15 +71,14 @@ class Index:
     def _differing(cls, vectors: F32, rows: I64) -> Self:
         """Variants of a product often say and show the same: their vector is searched once."""
         bits = np.ascontiguousarray(vectors).view(np.uint32)
-        key = np.zeros(len(bits), np.uint64)
-        for column in bits.T:
-            key = (key ^ column) * _MULTIPLIER
-            key ^= key >> np.uint64(32)
+        # A linear hash: by chance two that differ have the same.
+        key = np.einsum("ij,j->i", bits, np.random.default_rng(0).integers(1 << 64, size=bits.shape[1], dtype=np.uint64), dtype=np.uint64)
         order = np.argsort(key, kind="stable")
         again = 1 + np.flatnonzero(key[order[1:]] == key[order[:-1]])
         new = np.ones(len(order), np.bool_)
         # Two that differ in spite of one key stay apart, and so may some of their equals: that costs a place and changes no answer.
-        new[again] = (bits[order[again]] != bits[order[again - 1]]).any(axis=1)
+        for part in np.array_split(again, len(again) // COMPARED + 1):
+            new[part] = (bits[order[part]] != bits[order[part - 1]]).any(axis=1)
         if new.all():
             return cls(vectors, rows)
         first, counts = order[new], np.diff(np.append(np.flatnonzero(new), len(order)))
