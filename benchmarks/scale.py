@@ -6,8 +6,8 @@ square root. A shop's last eight days are held back; a night brings the first of
 judged by the seven days after. `FRESH=0` keeps what an earlier run has trained; its rows say at which commit. At the largest size of
 `NIGHTS` implicit and LensKit learn the same distinct purchases as LightGCN, our graph retriever, and give the hundred best items of all
 users that these have not; `PEERS=0` leaves them out. Each shop's release answers some users one by one: how long retrieval takes, and what
-its indexes find of what is nearest; so does that of one more shop, which lists a million items and has the lines of the largest of `NIGHTS`;
-`MILLION=0` leaves it out.
+its indexes find of what is nearest; so does that of one more shop, which lists a million items and has as many lines as the largest of
+`NIGHTS`; `MILLION=0` leaves it out.
 """
 
 import json
