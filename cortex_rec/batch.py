@@ -27,7 +27,7 @@ from cortex_rec.requests import Request
 
 #: Users that are answered together: more are no quicker.
 BLOCK: Final = 32
-#: Users of a file at the most, and files at the least as far as blocks are whole: so that all processes end at about the same time.
+#: Users of a file at the most, and files at the most as long as no file has more: so that all processes end at about the same time.
 MOST: Final = 512
 FILES: Final = 128
 ORDER: Final = "order.json"

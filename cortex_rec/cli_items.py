@@ -56,7 +56,7 @@ def add(
         console.print(
             f"No item of {release.id} has {name} {', '.join(values)}: it counts as unknown until the next training.", markup=False
         )
-    console.print("`cortex-rec recommend` knows them now, a service when it starts anew.", markup=False)
+    console.print("`cortex-rec recommend` knows them now, a running service within a second.", markup=False)
 
 
 @app.command("list", epilog="Example:  cortex-rec items list --json")

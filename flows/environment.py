@@ -81,7 +81,8 @@ def check_engine(execution: Execution) -> None:
         return
     missing = [name for name in ("prefect_dask", "distributed") if importlib.util.find_spec(name) is None]
     if missing:
-        raise ProgramMissing("engine dask: prefect-dask is not installed. Run `pip install 'cortex-rec[dask]'`, or write `engine: local`.")
+        way_out = "In the checkout run `pip install -c constraints.txt -e '.[dask]'`, or write `engine: local`."
+        raise ProgramMissing(f"engine dask: prefect-dask is not installed. {way_out}")
     if execution.scheduler is not None:
         host, port = execution.scheduler.partition("://")[2].rsplit(":", 1)
         try:

@@ -26,7 +26,7 @@ from bentos.problems import Refused
 from bentos.settings import Settings
 from cortex_rec.errors import ConfigError
 from cortex_rec.recommender import Recommender
-from cortex_rec.releases import channels
+from cortex_rec.releases import channels, forgotten
 from cortex_rec.releases.store import Release
 from cortex_rec.requests import Request, Slate
 from cortex_rec.testing.release import small_release
@@ -87,6 +87,9 @@ def test_a_user_is_known_by_purchases_and_forgotten_for_good(client: TestClient,
     assert (gone["known"], gone["baskets"], gone["purchases"], gone["events"]) == (False, 0, [], [])
     assert "unknown to this release" in client.get("/api/recommend/h001").json()["fallback"]
     assert "h001" not in client.get("/api/users?q=h001").json()["users"]
+    # Of whom no release knows, tonight's files may know.
+    assert client.delete("/api/users/yesterday's").json()["events"] == 0
+    assert forgotten.read(release.path.parent) == {"h001", "yesterday's"}
     with TestClient(app_of(release.path.parent, tmp_path)) as again:
         assert again.get("/api/users/h001").json()["known"] is False
 

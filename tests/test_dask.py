@@ -163,7 +163,7 @@ def test_a_scheduler_that_does_not_answer_is_named_within_seconds_before_anythin
 
 def test_without_prefect_dask_the_package_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prefect_dask", None)
-    with pytest.raises(ProgramMissing, match=r"pip install 'cortex-rec\[dask\]'"):
+    with pytest.raises(ProgramMissing, match=r"pip install -c constraints.txt -e '.\[dask\]'"):
         check_engine(Execution(engine="dask"))
     check_engine(Execution())
 

@@ -22,7 +22,7 @@ from cortex_rec.errors import ArtifactError
 from cortex_rec.features import statistics
 from cortex_rec.histories import Past, from_baskets
 from cortex_rec.queries import Queries, ask
-from cortex_rec.retrieval import arrivals, graph, index, lightgcn, popular
+from cortex_rec.retrieval import arrivals, graph, index, lightgcn, popular, vector
 from cortex_rec.retrieval.added import added
 from cortex_rec.retrieval.favourites import Favourites
 from cortex_rec.retrieval.index import Index, search
@@ -387,6 +387,24 @@ def test_cells_are_stored_and_what_comes_later_joins_them(crowded: Index, tmp_pa
     (tmp_path / "index.faiss").write_bytes(b"no index")
     with pytest.raises(ArtifactError, match=r"index.faiss: FAISS cannot read this index"):
         Index.load(tmp_path, crowded.vectors, crowded.rows)
+
+
+def test_a_release_keeps_the_cells_that_were_learned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("cortex_rec.retrieval.index.EXACT", 63)
+    content, unsold = Placed(unit_vectors(80, 16, seed=1), np.zeros(80, np.float32)), np.arange(8, 72)
+    searched = np.column_stack([content.vectors[unsold], np.zeros(64, np.float32)])
+    for each in (
+        vector.Vector(content.vectors, Index.over(content.vectors, np.arange(80)), 30.0),
+        arrivals.Arrivals(content, Index.over(searched, unsold), 30.0),
+    ):
+        folder = tmp_path / type(each).__name__
+        folder.mkdir()
+        each.save(folder)
+        loaded = type(each).load(folder)
+        assert each.index.cells is not None
+        assert loaded.index.cells is not None
+        assert loaded.index.cells.ntotal == len(each.index.rows)
+        assert loaded.index.rows.tolist() == each.index.rows.tolist()
 
 
 def test_the_graphs_items_have_no_cells_however_many_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

