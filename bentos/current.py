@@ -125,7 +125,7 @@ class Current:
         return _warm(self._with_beside(loaded))
 
     def _up_to_date(self, loaded: Loaded) -> Loaded:
-        return loaded if loaded.beside == _beside(self._settings.beside) else self._with_beside(loaded)
+        return loaded if loaded.beside == _beside(self._settings.beside) else _warm(self._with_beside(loaded))
 
     def _with_beside(self, loaded: Loaded) -> Loaded:
         # Looked at before it is read: what changes meanwhile is found at the next look.

@@ -197,7 +197,7 @@ def follow(known: Encoded, as_of: int, later: Dataset, folder: Path, *, without:
     EmptyTrainingSetError
         If there is no later purchase.
     """
-    interactions = later.interactions
+    interactions = later.interactions.filter(~pl.col(columns.USER).is_in(list(without)))
     if interactions.is_empty():
         raise EmptyTrainingSetError(
             f"interactions: there is no purchase since {day_of(as_of)}, up to which all is known. Check that the newest files have come.",

@@ -186,8 +186,8 @@ def _remove_abandoned(parent: Path) -> None:
 
 
 def draft_prefix() -> str:
-    """How the names of this machine's drafts begin."""
-    return f"{DRAFT_PREFIX}{socket.gethostname()}-"
+    """How the names of this machine's drafts begin: no host's name has an `@`, so none begins like another's."""
+    return f"{DRAFT_PREFIX}{socket.gethostname()}@"
 
 
 def _is_old(folder: Path) -> bool:

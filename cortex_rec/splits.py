@@ -1,5 +1,6 @@
 """Time windows. Whatever belongs to a window's start sees nothing that happened at or after it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -62,6 +63,16 @@ def windows(config: Windows, histories: Histories) -> tuple[list[Window], Window
             "Change `windows.end`."
         )
     return training, test
+
+
+def check_buyers(histories: Histories, of: Sequence[Window]) -> None:
+    """Look whether each window has a user to be judged by; `ConfigError` names the first that has none."""
+    for window in of:
+        if not any(len(truth(block, window)[0]) for _, block in histories.blocks()):
+            raise ConfigError(
+                f"windows: nobody who had bought before {window.label} bought in the {window.title}, so there is nothing to learn from it "
+                "or to judge by. Ask for longer windows (`windows.days`), or fewer (`windows.training`)."
+            )
 
 
 def truth(histories: Histories, window: Window, *, most: int | None = None, seed: int = 0) -> tuple[I32, Ragged]:

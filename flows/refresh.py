@@ -47,9 +47,11 @@ def refresh(config_path: str = "configs/complete_journey.yaml", overrides: dict[
     former = open_production(config)
     since = datetime.fromtimestamp(released_at(former), UTC).replace(tzinfo=None)
     with failed_gate_shown():
-        dataset = ingest(config, since)
-        end = newest_moment(config, former, dataset)
-        tables = check_tables(config, dataset)
+        dataset = ingest(config, since, part_of(former, "encoded"))
+        newest_moment(config, former, dataset)  # where there is nothing new, the night ends here
+        tables = check_tables(config, dataset, whole=False)
+        # A line that is dated to come is set aside by now.
+        end = newest_moment(config, former, tables)
         encoded = follow(config, former, tables)
         content = embed_items(config, encoded)
         fusion = place(config, former, content)

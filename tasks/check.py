@@ -10,8 +10,11 @@ from tasks.stage import MINUTE, Report, quarantine, run, save_rules, stage_task
 
 
 @stage_task(name="check", timeout_seconds=30 * MINUTE)
-def check_tables(config: Config, dataset: StageOutput) -> StageOutput:
-    """Hold every table to its suite; bad rows go to `<workspace>/quarantine`, too many end the run."""
+def check_tables(config: Config, dataset: StageOutput, *, whole: bool = True) -> StageOutput:
+    """Hold every table to its suite; bad rows go to `<workspace>/quarantine`, too many end the run.
+
+    `whole` is false for a night's purchases: they don't tell whether the catalogue's items are bought at all.
+    """
 
     def write(folder: Path, report: Report) -> None:
         from cortex_rec.dataset import Stream
@@ -22,6 +25,7 @@ def check_tables(config: Config, dataset: StageOutput) -> StageOutput:
             Stream.load(dataset.path),
             now=max([known_by(config.source), *_live_until(dataset.path)]),
             allowance=config.quality.max_bad_rows,
+            whole=whole,
             quarantine=quarantine(config),
             data_docs=Path(config.workspace) / "data-docs",
         )
@@ -29,7 +33,8 @@ def check_tables(config: Config, dataset: StageOutput) -> StageOutput:
         save_rules(folder, rules)
 
     suites = ["interactions", "items", "users", "promotions", "campaigns", "coupons", "attributes"]
-    return run(config, "check", {"dataset": dataset}, config.quality.model_dump(mode="json"), __name__, write, suites=suites)
+    part = config.quality.model_dump(mode="json") | ({} if whole else {"whole": False})
+    return run(config, "check", {"dataset": dataset}, part, __name__, write, suites=suites)
 
 
 def _live_until(dataset: Path) -> list[datetime]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cortex_rec import columns
-from cortex_rec.config import Config, Events
+from cortex_rec.config import Config, Events, FilesSource
 from cortex_rec.stages import StageOutput
 from tasks import progress
 from tasks.stage import MINUTE, Report, run, stage_task
@@ -37,10 +37,10 @@ def _tell(items: "pl.DataFrame") -> None:
 
 
 @stage_task(name="ingest", timeout_seconds=60 * MINUTE, retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=passing_trouble)
-def ingest(config: Config, since: "datetime | None" = None) -> StageOutput:
+def ingest(config: Config, since: "datetime | None" = None, known: StageOutput | None = None) -> StageOutput:
     """Read the source into one dataset: with what was bought since, by the live events, and without who asked to be forgotten.
 
-    With `since`, of the purchases only those of this moment or later.
+    With `since`, of the purchases only those of this moment or later; then `known` is what was encoded of those before.
     """
     from cortex_rec.releases import forgotten, places
     from cortex_rec.sources.fingerprint import fingerprint
@@ -55,7 +55,7 @@ def ingest(config: Config, since: "datetime | None" = None) -> StageOutput:
         dataset = learning.without(stream(config.source, config.windows, since=since), gone)
         _tell(dataset.rest.items)
         if config.events is not None and live is not None:
-            dataset = _joined(dataset, live, config.events, folder)
+            dataset = _joined(dataset, live, config, config.events, known, folder)
         dataset.save(folder)
 
     part: dict[str, Any] = {
@@ -68,7 +68,7 @@ def ingest(config: Config, since: "datetime | None" = None) -> StageOutput:
         files["forgotten"] = hashlib.sha256("\n".join(sorted(gone)).encode()).hexdigest()
     if live is not None:
         files["events"] = hashlib.sha256(live.write_csv().encode()).hexdigest()
-    return run(config, "ingest", {}, part, __name__, write, files=files)
+    return run(config, "ingest", {} if known is None else {"known": known}, part, __name__, write, files=files)
 
 
 def _live(section: Events, since: "datetime | None") -> "pl.DataFrame":
@@ -81,13 +81,18 @@ def _live(section: Events, since: "datetime | None") -> "pl.DataFrame":
     return bought if since is None else bought.filter(bought[columns.TIMESTAMP] >= since)
 
 
-def _joined(dataset: "Stream", live: "pl.DataFrame", section: Events, folder: Path) -> "Stream":
+def _joined(dataset: "Stream", live: "pl.DataFrame", config: Config, section: Events, known: StageOutput | None, folder: Path) -> "Stream":
     """The dataset with the live purchases; events that are too old to be of use are removed from their store."""
     from cortex_rec import events
     from cortex_rec.events import learning
+    from cortex_rec.ids import IdMap
+    from cortex_rec.sources.known_by import known_by
 
-    last = learning.newest(dataset)
-    longer, added, unlisted = learning.join(dataset, live, last)
+    # A line that is dated to come, which the gate sets aside, is later than any live purchase and must not keep them out.
+    last = learning.newest(dataset, before=known_by(config.source))
+    named = known is not None and isinstance(config.source, FilesSource) and config.source.items is None
+    items = IdMap.load(known.path / "items.parquet").ids if known is not None and named else None
+    longer, added, unlisted = learning.join(dataset, live, last, known=items)
     progress.note(
         f"{added.height:,} live purchases joined the source's" + (f", {unlisted:,} of unlisted items did not" if unlisted else "")
     )

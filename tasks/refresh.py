@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from prefect import task
@@ -53,6 +54,8 @@ def open_production(config: Config) -> Release:
             raise ReleaseNotFound(f"{error} There is nothing to refresh before the first `cortex-rec train`.") from error
         asked, made_with = recorded_config(config), found.manifest.config
         different = [name for name in LEARNED if asked[name] != made_with.get(name)]
+        if asked["retrieval"]["graph"]["dimensions"] != made_with["retrieval"]["graph"]["dimensions"]:
+            different.append("retrieval.graph.dimensions")
         if different:
             raise ConfigError(f"{different[0]}: is not what release {found.id} was made with. Run `cortex-rec train`.")
     return found
@@ -63,8 +66,8 @@ def part_of(release: Release, name: str) -> StageOutput:
     return StageOutput(name, release.id, release.path / name, release.id, True, 0.0, 0.0)
 
 
-def newest_moment(config: Config, former: Release, dataset: StageOutput) -> int:
-    """The moment that the release is taken up to: `windows.end`, or midnight after the newest purchase.
+def newest_moment(config: Config, former: Release, tables: StageOutput) -> int:
+    """The moment that the release is taken up to: `windows.end`, or midnight after the newest purchase of the tables.
 
     Raises
     ------
@@ -77,7 +80,7 @@ def newest_moment(config: Config, former: Release, dataset: StageOutput) -> int:
     from cortex_rec.events import learning
 
     known = former.manifest.data.as_of
-    newest = learning.newest(Stream.load(dataset.path))
+    newest = learning.newest(Stream.load(tables.path))
     if newest is None:
         raise EmptyTrainingSetError(
             f"interactions: there is no purchase since {known:%Y-%m-%d}, up to which release {former.id} knows all. "
@@ -150,7 +153,7 @@ def refresh_retrievers(config: Config, former: Release, encoded: StageOutput, fu
 def judge_forward(config: Config, former: Release, tables: StageOutput, as_of: int) -> StageOutput:
     """Judge the release, as it answered, by what was bought since: the gates of every evaluation, on days that nothing has seen."""
     from cortex_rec.releases.champion import released_at
-    from cortex_rec.splits import Window
+    from cortex_rec.splits import Window, truth
 
     period = Window(released_at(former), as_of)
 
@@ -159,7 +162,12 @@ def judge_forward(config: Config, former: Release, tables: StageOutput, as_of: i
         from cortex_rec.evaluation.judge import judge
         from tasks.stage_gates import check_candidates, check_metrics
 
-        recommender = _with_what_came(former, tables)
+        recommender = _with_what_came(former, tables, folder)
+        if len(truth(recommender.data.histories, period, most=1)[0]) == 0:
+            progress.note("none of its users bought since, so there is nothing to judge it by")
+            save_rules(folder, [])
+            (folder / METRICS).write_text(json.dumps({"users": 0}) + "\n", encoding="utf-8")
+            return
         judged = judge(recommender, period, most=config.windows.users, seed=config.seed)
         fewest = min(judged.n_items, FEWEST_CANDIDATES)
         gates = check_candidates(judged.ranked, judged.n_items, at_least=fewest, quarantine=quarantine(config)).rules
@@ -181,21 +189,30 @@ def told_forward(forward: StageOutput) -> dict[str, float]:
     from cortex_rec.evaluation.evaluate import MAIN
 
     metrics = json.loads((forward.path / METRICS).read_text(encoding="utf-8"))
+    if metrics["users"] == 0:
+        return {"users": 0}
     told = {MAIN: metrics["metrics"][MAIN], f"popularity {MAIN}": metrics["baselines"]["popularity"][MAIN]}
     return told | {"users": metrics["users"]}
 
 
-def _with_what_came(former: Release, tables: StageOutput) -> "Recommender":
-    """The release with the new purchases, as far as it knows their users and items, behind those that it answers from."""
+def _with_what_came(former: Release, tables: StageOutput, folder: Path) -> "Recommender":
+    """The release with the new purchases, as far as it knows their users and items, behind those that it answers from.
+
+    All of them are written into `folder` and mapped, which lasts when the file is gone.
+    """
     from cortex_rec.dataset import Dataset
-    from cortex_rec.histories import from_interactions
+    from cortex_rec.encoding import Encoded, follow
     from cortex_rec.recommender import Recommender
 
-    recommender = Recommender.load(former.path, mapped=True)
-    data, bought = recommender.data, Dataset.load(tables.path).interactions
+    recommender, new = Recommender.load(former.path, mapped=True), Dataset.load(tables.path)
+    data, bought = recommender.data, new.interactions
     known = bought.filter(bought[columns.USER].is_in(data.users.ids.implode()) & bought[columns.ITEM].is_in(data.items.ids.implode()))
-    later = from_interactions(known, data.users, data.items, data.stores)
-    histories = data.histories.before(recommender.snapshot.as_of).followed_by(later)
+    if known.is_empty():
+        return recommender
+    listed = new.items.filter(new.items[columns.ITEM].is_in(data.items.ids.implode()))
+    with TemporaryDirectory(dir=folder) as place:
+        follow(data, recommender.snapshot.as_of, replace(new, interactions=known, items=listed), Path(place))
+        histories = Encoded.load(Path(place), mapped=True).histories
     return replace(recommender, data=replace(data, histories=histories))
 
 

@@ -21,7 +21,7 @@ _SEED: Final = 0
 
 
 def check_dataset(
-    dataset: Stream, *, now: datetime, allowance: float, quarantine: Path, data_docs: Path | None = None
+    dataset: Stream, *, now: datetime, allowance: float, quarantine: Path, whole: bool = True, data_docs: Path | None = None
 ) -> tuple[Stream, list[dict[str, Any]]]:
     """Set bad rows of every table aside.
 
@@ -35,6 +35,8 @@ def check_dataset(
         Share of a table's rows that may be set aside.
     quarantine, data_docs
         Folders, see `check_table`.
+    whole
+        Whether these are all purchases: of a part of them it is not asked whether the catalogue's items are bought at all.
 
     Returns
     -------
@@ -55,8 +57,8 @@ def check_dataset(
 
     rest, given = dataset.rest, pl.all_horizontal(pl.col(columns.INTERACTIONS_REQUIRED).is_not_null())
     bought, repeated = _looked_over(dataset)
-    first = {"is_first_row": pl.col(columns.ITEM).is_first_distinct(), "was_bought": pl.col(columns.ITEM).is_in(bought.implode())}
-    items = gate("items", rest.items.with_columns(**first))
+    was_bought = pl.col(columns.ITEM).is_in(bought.implode()) if whole else pl.lit(True)
+    items = gate("items", rest.items.with_columns(is_first_row=pl.col(columns.ITEM).is_first_distinct(), was_bought=was_bought))
     users = gate("users", rest.users.with_columns(is_first_row=pl.col(columns.USER).is_first_distinct()))
     promotions = gate("promotions", rest.promotions.with_columns(end_is_after_start=pl.col(columns.END) > pl.col(columns.START)))
     of_campaign = rest.campaigns.with_columns(

@@ -31,6 +31,7 @@ def lay_out_windows(config: Config, encoded: StageOutput) -> StageOutput:
 
         histories = Encoded.load(encoded.path, mapped=True).histories
         training, test = splits.windows(config.windows, histories)
+        splits.check_buyers(histories, [*training, test])
         plan = {"training": [asdict(window) for window in training], "test": asdict(test)}
         (folder / WINDOWS).write_text(json.dumps(plan, indent=1), encoding="utf-8")
 

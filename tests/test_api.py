@@ -18,7 +18,7 @@ from PIL import Image
 from serving import app_of, serving
 from starlette.testclient import TestClient
 
-from bentos.current import Current
+from bentos.current import Current, Loaded
 from bentos.guard import Key, keys_of
 from bentos.kernel import Kernel
 from bentos.metrics import Metrics
@@ -244,6 +244,19 @@ def test_a_new_release_is_taken_up_and_a_broken_one_is_refused_once(
     point(releases, release)
     current.refresh()
     assert current.loaded.release.id == release.id
+
+
+def test_what_changed_beside_a_release_is_warm_before_it_is_served(
+    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    current = Current(Settings(releases=release.path.parent, cache=tmp_path / "compiled"), None)
+    warmed: list[Loaded] = []
+    monkeypatch.setattr("bentos.current._warm", lambda loaded: warmed.append(loaded) or loaded)
+    current.take_beside()
+    assert warmed == []
+    forgotten.add(release.path.parent, "h001")
+    current.take_beside()
+    assert warmed == [current.loaded]
 
 
 def test_a_release_that_was_named_stays(release: Release, tmp_path: Path) -> None:

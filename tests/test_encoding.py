@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from cortex_rec import columns, sources
 from cortex_rec.arrays import ArraysFile, save_arrays
-from cortex_rec.config import FilesSource, TableFiles, Windows
+from cortex_rec.config import FilesSource, LightGCNTextSource, TableFiles, Windows
 from cortex_rec.dataset import Dataset, Stream, empty
 from cortex_rec.encoding import encode, encode_stream
 from cortex_rec.errors import DataError, EmptyTrainingSetError
@@ -102,7 +102,18 @@ def test_a_wrong_value_in_a_later_block_is_told_with_all_of_its_kind(tmp_path: P
 
 def test_since_leaves_out_earlier_lines_of_every_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cortex_rec.dataset.BLOCK", 10)
+    monkeypatch.setitem(sources.READERS, "lightgcn_text", lambda source, windows: SHOP)
     start = SHOP.interactions[columns.TIMESTAMP].max()
     assert isinstance(start, datetime)
-    later = SHOP.stream().each(lambda lines: lines.filter(pl.col(columns.TIMESTAMP) >= start)).whole().interactions
-    assert later.equals(SHOP.interactions.filter(pl.col(columns.TIMESTAMP) == start))
+    later = sources.stream(LightGCNTextSource(folder="shop"), Windows(), since=start)
+    assert later.whole().interactions.equals(SHOP.interactions.filter(pl.col(columns.TIMESTAMP) == start))
+
+
+def test_rows_that_cannot_be_read_are_counted_in_the_file_however_late_the_first_line_is_that_is_asked_for(tmp_path: Path) -> None:
+    times = [datetime(2024, 1, day) for day in range(1, 7)]
+    lines = pl.DataFrame({"user_id": "ann", "item_id": "milk", "timestamp": times, "price": ["1", "2", "3", "4", "cheap", "6"]})
+    lines.write_csv(tmp_path / "o.csv")
+    made = sources.stream(FilesSource(interactions=TableFiles(path=str(tmp_path / "o.csv"))), Windows(), since=datetime(2024, 1, 6))
+    assert [block.height for block in made.blocks()] == [1]
+    with pytest.raises(DataError, match=r"1 of 6 values are not a number with a decimal point \(row 4: 'cheap'"):
+        sources.stream(FilesSource(interactions=TableFiles(path=str(tmp_path / "o.csv"))), Windows(), since=datetime(2024, 1, 3)).whole()

@@ -26,6 +26,7 @@ from cortex_rec.testing.shop import small_shop
 
 #: 2024-03-01 10:00, when the small table below ends.
 LAST = datetime(2024, 3, 1, 10)
+FAR = pl.lit(datetime(2062, 1, 5)).cast(columns.INTERACTIONS["timestamp"])
 AT = int(LAST.replace(tzinfo=UTC).timestamp())
 #: The midnight after the small shop's last purchase.
 NIGHT = int(datetime(2024, 3, 25, tzinfo=UTC).timestamp())
@@ -71,6 +72,22 @@ def test_purchases_later_than_the_sources_last_join_it_with_the_columns_that_it_
         ("ann", "jam", datetime(2024, 3, 1, 10, 1), "b9", 1.0),
         ("ann", "milk", datetime(2024, 3, 1, 10, 1, 2), None, 1.0),
     ]
+
+
+def test_where_no_table_lists_items_those_that_the_release_knows_are_listed(store: EventStore, dataset: Dataset) -> None:
+    store.append([bought("e1", "gin", 61), bought("e2", "milk", 62), bought("e3", "gin", 63), bought("e4", "no such item", 64)])
+    known = pl.Series(["gin", "rum", "milk"])
+    longer, added, unlisted = learning.join(dataset.stream(), learning.purchases(store), LAST, known=known)
+    assert (added.height, unlisted) == (3, 1)
+    assert longer.rest.items["item_id"].to_list() == ["milk", "jam", "gin"]
+    assert longer.whole().interactions["item_id"].to_list()[-3:] == ["gin", "milk", "gin"]
+
+
+def test_a_line_that_is_dated_to_come_is_not_the_newest_where_a_bound_is_told(dataset: Dataset) -> None:
+    wrong = replace(dataset, interactions=pl.concat([dataset.interactions, dataset.interactions[[1]].with_columns(timestamp=FAR)]))
+    assert learning.newest(wrong.stream()) == datetime(2062, 1, 5)
+    assert learning.newest(wrong.stream(), before=datetime(2024, 3, 2)) == LAST
+    assert learning.newest(wrong.stream(), before=datetime(2000, 1, 1)) is None
 
 
 def test_equal_lines_of_a_basket_are_added_up_as_the_gate_wants_them(store: EventStore) -> None:

@@ -193,6 +193,16 @@ def test_a_catalogue_of_which_nothing_is_bought_stops_the_run_whatever_the_allow
         check_dataset(dataset(orders(), ("0x", "0y")), now=NOW, allowance=0.9, quarantine=tmp_path)
 
 
+def test_a_night_s_purchases_do_not_tell_whether_items_are_bought_at_all(tmp_path: Path) -> None:
+    listed = ("x", "y", *(f"never {i}" for i in range(5_000)))
+    with pytest.raises(GateFailed, match="items are bought at all"):
+        check_dataset(dataset(orders(), listed), now=NOW, allowance=0, quarantine=tmp_path)
+    clean, rules = check_dataset(dataset(orders(), listed), now=NOW, allowance=0, quarantine=tmp_path, whole=False)
+    assert (clean.items.height, broken(rules)) == (5_002, {})
+    with pytest.raises(GateFailed, match="item is in the items table"):
+        check_dataset(dataset(orders(), ("0x", "0y")), now=NOW, allowance=0.9, quarantine=tmp_path, whole=False)
+
+
 def test_an_offer_that_ends_before_it_starts_is_set_aside(tmp_path: Path) -> None:
     offers = pl.DataFrame(
         {"item_id": ["x", "y"], "start": [NOW, NOW], "end": [NOW, datetime(2024, 6, 8)]},

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cortex_rec import folders
 from cortex_rec.errors import ArtifactError, ReleaseNotFound
 from cortex_rec.releases import channels, store
 from cortex_rec.releases.manifest import Contents, DataWindow, Feature, Manifest
@@ -165,6 +167,16 @@ def test_a_kill_while_publishing_leaves_the_former_release_and_no_half_one(tmp_p
     assert store.open_release(tmp_path).id == former.id
     assert publish(tmp_path, "newer").id == store.open_release(tmp_path, "candidate").id
     assert list(tmp_path.glob(".draft-*")) == []
+
+
+def test_the_drafts_of_a_machine_whose_name_goes_on_are_another_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "node-1")
+    theirs = Path(tempfile.mkdtemp(prefix=folders.draft_prefix(), dir=tmp_path))
+    monkeypatch.setattr("socket.gethostname", lambda: "node")
+    ours = Path(tempfile.mkdtemp(prefix=folders.draft_prefix(), dir=tmp_path))
+    promoted(tmp_path)
+    assert theirs.exists()
+    assert not ours.exists()
 
 
 def test_a_full_disk_while_publishing_leaves_the_former_release_served(tmp_path: Path) -> None:

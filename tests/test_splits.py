@@ -8,7 +8,7 @@ from purchases import bought, histories, moment
 
 from cortex_rec.config import Windows
 from cortex_rec.errors import ConfigError
-from cortex_rec.splits import Window, distinct, truth, windows
+from cortex_rec.splits import Window, check_buyers, distinct, truth, windows
 
 # Days 0 to 27.5, so that the data end at midnight after day 27.
 FOUR_WEEKS = histories(bought("u0", "a", 0), bought("u0", "b", 22), bought("u1", "a", 27.5))
@@ -48,6 +48,16 @@ def test_impossible_windows_name_the_days_and_the_way_out(config: Windows, words
     with pytest.raises(ConfigError, match=words) as caught:
         windows(config, FOUR_WEEKS)
     assert "`windows.end`" in str(caught.value)
+
+
+def test_a_window_in_which_nobody_known_bought_is_named() -> None:
+    training, test = windows(Windows(days=7, training=1), FOUR_WEEKS)
+    check_buyers(FOUR_WEEKS, [test])
+    with pytest.raises(ConfigError, match=r"nobody who had bought before 2024-01-15 bought in the week of 2024-01-15.*windows\.days"):
+        check_buyers(FOUR_WEEKS, [*training, test])
+    newcomers = histories(bought("u0", "a", 0), bought("u1", "a", 27.5))
+    with pytest.raises(ConfigError, match="bought in the week of 2024-01-22"):
+        check_buyers(newcomers, [test])
 
 
 def test_judged_are_those_with_a_purchase_in_the_window_and_one_before_it() -> None:

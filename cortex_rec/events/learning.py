@@ -34,13 +34,14 @@ def purchases(store: EventStore) -> pl.DataFrame:
     return pl.DataFrame(rows, _SCHEMA, orient="row").group_by(line, maintain_order=True).agg(summed)
 
 
-def newest(stream: Stream) -> datetime | None:
-    """The time of the last purchase, None where there is none."""
-    times = [block[columns.TIMESTAMP].max() for block in stream.blocks()]
+def newest(stream: Stream, before: datetime | None = None) -> datetime | None:
+    """The time of the last purchase, or of the last before a moment, None where there is none."""
+    within = pl.lit(True) if before is None else pl.col(columns.TIMESTAMP) < before
+    times = [block.select(pl.col(columns.TIMESTAMP).filter(within).max()).item() for block in stream.blocks()]
     return max((time for time in times if isinstance(time, datetime)), default=None)
 
 
-def join(stream: Stream, live: pl.DataFrame, last: datetime | None) -> tuple[Stream, pl.DataFrame, int]:
+def join(stream: Stream, live: pl.DataFrame, last: datetime | None, *, known: pl.Series | None = None) -> tuple[Stream, pl.DataFrame, int]:
     """Add live purchases, as `purchases` gives them, that are later than the source's last one; what came up to it is in the source.
 
     Of a live purchase those columns are taken that the source's table has.
@@ -49,6 +50,9 @@ def join(stream: Stream, live: pl.DataFrame, last: datetime | None) -> tuple[Str
     ----------
     last
         What `newest` says of the stream.
+    known
+        Ids of further items that count as listed: the release's, where the source has no table of items and so lists only what its lines
+        of the night name.
 
     Returns
     -------
@@ -60,9 +64,14 @@ def join(stream: Stream, live: pl.DataFrame, last: datetime | None) -> tuple[Str
         How many were left out because the source has no such item.
     """
     later = live if last is None else live.filter(pl.col(columns.TIMESTAMP) > last)
-    listed = later.filter(pl.col(columns.ITEM).is_in(stream.rest.items[columns.ITEM].implode()))
-    added = pl.concat([stream.rest.interactions, listed], how="diagonal").select(stream.rest.interactions.columns)
-    return replace(stream, blocks=lambda: chain(stream.blocks(), [added])), added, later.height - listed.height
+    rest = stream.rest
+    if known is not None:
+        further = later.select(columns.ITEM).filter(pl.col(columns.ITEM).is_in(known.implode()))
+        items = pl.concat([rest.items, further], how="diagonal").unique(columns.ITEM, keep="first", maintain_order=True)
+        rest = replace(rest, items=items)
+    listed = later.filter(pl.col(columns.ITEM).is_in(rest.items[columns.ITEM].implode()))
+    added = pl.concat([rest.interactions, listed], how="diagonal").select(rest.interactions.columns)
+    return replace(stream, rest=rest, blocks=lambda: chain(stream.blocks(), [added])), added, later.height - listed.height
 
 
 def without(stream: Stream, users: Collection[str]) -> Stream:

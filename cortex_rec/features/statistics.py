@@ -183,7 +183,7 @@ class _Counted:
     gap, price, discount, recent_price, recent_discount
         (n_items,) float64 sums, and the numbers of what was added up.
     in_store
-        Of each block keys, lines in the middle and in the shortest span.
+        Keys, lines in the middle and in the shortest span: those that are added up already, then those of each further block.
     store_total
         (n_stores,) int64.
     """
@@ -229,6 +229,9 @@ class _Counted:
         stored = middle & (histories.store >= 0)
         store = histories.store[stored].astype(np.int64)
         self.in_store.append(_by_key(store * n_items + item[stored], np.ones(len(store)), shortest[stored].astype(np.float64)))
+        added_up, *others = (len(key) for key, _, _ in self.in_store)
+        if sum(others) > added_up:
+            self.in_store = [_by_key(*map(np.concatenate, zip(*self.in_store, strict=True)))]
         self.store_total += np.bincount(store, minlength=len(self.store_total))
 
 

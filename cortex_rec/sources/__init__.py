@@ -11,10 +11,9 @@ from cortex_rec.config import FilesSource, Source, Windows
 from cortex_rec.dataset import Dataset, Stream
 from cortex_rec.sources import complete_journey, files, hm, lightgcn_text
 
-#: `source.kind` -> what reads it. A new format is one new file and one line here.
-READERS: Final[dict[str, Callable[[Any, Windows], Dataset | Stream]]] = {
+#: `source.kind` -> what reads it, but for own files, which come in blocks. A new format is one new file and one line here.
+READERS: Final[dict[str, Callable[[Any, Windows], Dataset]]] = {
     "complete_journey": complete_journey.read,
-    "files": files.stream,
     "hm": hm.read,
     "lightgcn_text": lightgcn_text.read,
 }
@@ -49,6 +48,5 @@ def stream(source: Source, windows: Windows, *, since: datetime | None = None) -
     """
     if isinstance(source, FilesSource):
         return files.stream(source, windows, since=since)
-    made = READERS[source.kind](source, windows)
-    found = made if isinstance(made, Stream) else made.stream()
+    found = READERS[source.kind](source, windows).stream()
     return found if since is None else found.each(lambda lines: lines.filter(pl.col(columns.TIMESTAMP) >= since))

@@ -184,6 +184,7 @@ def _file(
             for ours, (theirs, found, wanted) in types.items()
             if found != wanted and not (found.is_float() and kind_of(wanted) == "number")
         }
+        whole = scan
         if since is not None:
             time = made[columns.TIMESTAMP]
             newest = scan.select(time.max()).collect(engine="streaming").item()
@@ -195,8 +196,8 @@ def _file(
         for block in _at_least_one(table.collect_batches(chunk_size=BLOCK, engine="streaming"), none):
             for ours, expression in lost.items():
                 if block[f"lost {ours}"].any():
-                    every = scan.select(expression.alias("lost")).collect(engine="streaming")["lost"]
-                    raise _wrong_type(name, path, scan, every, types[ours], files)
+                    every = whole.select(expression.alias("lost")).collect(engine="streaming")["lost"]
+                    raise _wrong_type(name, path, whole, every, types[ours], files)
             rows = block.select(list(made))
             yield rows.with_columns(pictures.beside(path, rows[columns.IMAGE])) if columns.IMAGE in rows.columns else rows
 
