@@ -144,7 +144,7 @@ def main() -> None:
         rows.append({"method": "synth", **of, "seconds": round(shop.made(), 1)})
         one, stages = trained(shop)
         rows += [{"method": f"train: {name}", **of, **figures} for name, figures in stages.items()]
-        trained_at = {"trained_at": one.told["commit"][:10]}
+        trained_at = {"trained_at": one.told["commit"]}
         rows.append({"method": "train", **of, **_figures(one), **_a_million(one, shop.events), **trained_at})
         rows.append({"method": "one user's retrieval", **of, **one_by_one(shop)})
         if not shop.items:
