@@ -80,6 +80,12 @@ def test_auc_equals_the_count_over_all_pairs(rows: list[list[tuple[int, bool]]])
         assert found[user] == pytest.approx(np.mean(pairs) if pairs else math.nan, nan_ok=True)
 
 
+@given(st.lists(st.tuples(st.lists(st.integers(-1, 6), max_size=5), st.lists(st.integers(-1, 9), max_size=5)), max_size=6))
+def test_an_entry_is_in_the_set_of_its_own_user_alone(rows: list[tuple[list[int], list[int]]]) -> None:
+    found = metrics.is_in(ragged([own for own, _ in rows]), ragged([theirs for _, theirs in rows]))
+    assert found.tolist() == [item in theirs for own, theirs in rows for item in own]
+
+
 @given(users)
 def test_without_drops_exactly_the_excluded_items_and_keeps_the_order(rows: list[tuple[list[int], list[int]]]) -> None:
     found = metrics.without(ragged([r for r, _ in rows]), ragged([t for _, t in rows]))

@@ -84,9 +84,13 @@ def auc_per_user(pointer: I64, scores: F32, relevant: Bool) -> F64:
 
 def is_in(lists: Ragged, sets: Ragged) -> Bool:
     """For each entry of `lists`, whether the set of the same user has it: (lists.pointer[-1],) bool."""
-    # One number a (user, item); the shift by one keeps the row -1 of an unknown item apart from the user before.
-    width = np.int64(max(lists.item.max(initial=0), sets.item.max(initial=0))) + 2
-    return np.isin(lists.owner * width + lists.item + 1, sets.owner * width + sets.item + 1)
+    # User by user, since all pairs at once would be sorted. The last place is that of row -1, an unknown item.
+    has, found = np.zeros(int(max(lists.item.max(initial=0), sets.item.max(initial=0))) + 2, np.bool_), np.empty(len(lists.item), np.bool_)
+    for i in range(len(lists)):
+        has[sets[i]] = True
+        found[lists.pointer[i] : lists.pointer[i + 1]] = has[lists[i]]
+        has[sets[i]] = False
+    return found
 
 
 def without(lists: Ragged, excluded: Ragged) -> Ragged:
