@@ -21,7 +21,7 @@ help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 demo: $(READY) | system-libraries ## install, train on the Complete Journey data, evaluate, release, recommend
-	@echo "Training on a grocery chain's real year: some 11 minutes on 2 cores; seconds when nothing has changed. Stop with Ctrl-C, run again to go on."
+	@echo "Training on a grocery chain's real year: some 8 minutes on 2 cores; seconds when nothing has changed. Stop with Ctrl-C, run again to go on."
 	@$(BIN)/cortex-rec train $(CONFIG)
 	@echo
 	@$(BIN)/cortex-rec recommend --n 10
