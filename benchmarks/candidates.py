@@ -14,10 +14,9 @@ import faiss
 import numpy as np
 
 from benchmarks.harness import CONFIG, OUT, VALIDATION, Benchmark, end_of, whole_numbers
-from cortex_rec.arrays import F32, F64, Bool, Ragged
+from cortex_rec.arrays import F32, F64, Bool, Ragged, is_in
 from cortex_rec.config import Config, load_config
 from cortex_rec.encoding import Encoded
-from cortex_rec.evaluation.metrics import is_in
 from cortex_rec.features.assemble import assemble
 from cortex_rec.queries import Queries, ask
 from cortex_rec.ranking import shortlist, training

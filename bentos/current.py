@@ -122,17 +122,17 @@ class Current:
         loaded = Loaded(
             release, plain, Fusion.load(release.path / "fusion"), plain, _titles(plain), explorer.render(release, plain.data), ()
         )
-        return _warm(self._with_beside(loaded))
+        return self._with_beside(loaded)
 
     def _up_to_date(self, loaded: Loaded) -> Loaded:
-        return loaded if loaded.beside == _beside(self._settings.beside) else _warm(self._with_beside(loaded))
+        return loaded if loaded.beside == _beside(self._settings.beside) else self._with_beside(loaded)
 
     def _with_beside(self, loaded: Loaded) -> Loaded:
         # Looked at before it is read: what changes meanwhile is found at the next look.
         beside = _beside(self._settings.beside)
         recommender = live.with_added(loaded.plain, loaded.fusion, loaded.release, self._settings.beside)
         recommender = live.without_forgotten(recommender, self._settings.beside)
-        return replace(loaded, recommender=recommender, titles=_titles(recommender), beside=beside)
+        return _warm(replace(loaded, recommender=recommender, titles=_titles(recommender), beside=beside))
 
     def _watch(self) -> None:
         told: Exception | None = None

@@ -91,6 +91,17 @@ class Ragged:
         return Ragged(pointers(counts), np.concatenate([np.zeros(0, np.int32), *(part.item for part in parts)]))
 
 
+def is_in(lists: Ragged, sets: Ragged) -> Bool:
+    """For each entry of `lists`, whether the set of the same user has it: (lists.pointer[-1],) bool."""
+    # User by user, since all pairs at once would be sorted. The last place is that of row -1, an unknown item.
+    has, found = np.zeros(int(max(lists.item.max(initial=0), sets.item.max(initial=0))) + 2, np.bool_), np.empty(len(lists.item), np.bool_)
+    for i in range(len(lists)):
+        has[sets[i]] = True
+        found[lists.pointer[i] : lists.pointer[i + 1]] = has[lists[i]]
+        has[sets[i]] = False
+    return found
+
+
 def pointers(counts: Array) -> I64:
     """Offsets (n + 1,) int64 of lists with the given lengths."""
     result = np.zeros(len(counts) + 1, np.int64)

@@ -90,8 +90,9 @@ def _joined(dataset: "Stream", live: "pl.DataFrame", config: Config, section: Ev
 
     # A line that is dated to come, which the gate sets aside, is later than any live purchase and must not keep them out.
     last = learning.newest(dataset, before=known_by(config.source))
-    named = known is not None and isinstance(config.source, FilesSource) and config.source.items is None
-    items = IdMap.load(known.path / "items.parquet").ids if known is not None and named else None
+    items = None
+    if known is not None and isinstance(config.source, FilesSource) and config.source.items is None:
+        items = IdMap.load(known.path / "items.parquet").ids
     longer, added, unlisted = learning.join(dataset, live, last, known=items)
     progress.note(
         f"{added.height:,} live purchases joined the source's" + (f", {unlisted:,} of unlisted items did not" if unlisted else "")

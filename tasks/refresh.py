@@ -4,9 +4,10 @@ import json
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from cortex_rec.recommender import Recommender
 
 #: Settings that a refreshed release has from the one before it: another value of them needs `cortex-rec train`.
-LEARNED: Final = ("source", "embeddings", "ranker", "ranking")
+LEARNED: Final = ("source", "embeddings", "ranker", "ranking", "retrieval.graph.dimensions")
 #: Fewer users than these are better or worse off by chance.
 FEWEST_JUDGED: Final = 250
 
@@ -53,12 +54,15 @@ def open_production(config: Config) -> Release:
         except ReleaseNotFound as error:
             raise ReleaseNotFound(f"{error} There is nothing to refresh before the first `cortex-rec train`.") from error
         asked, made_with = recorded_config(config), found.manifest.config
-        different = [name for name in LEARNED if asked[name] != made_with.get(name)]
-        if asked["retrieval"]["graph"]["dimensions"] != made_with["retrieval"]["graph"]["dimensions"]:
-            different.append("retrieval.graph.dimensions")
+        different = [name for name in LEARNED if _setting(asked, name) != _setting(made_with, name)]
         if different:
             raise ConfigError(f"{different[0]}: is not what release {found.id} was made with. Run `cortex-rec train`.")
     return found
+
+
+def _setting(config: Any, path: str) -> Any:
+    """What stands at a path of names with dots between, None where there is nothing."""
+    return reduce(lambda section, name: None if section is None else section.get(name), path.split("."), config)
 
 
 def part_of(release: Release, name: str) -> StageOutput:

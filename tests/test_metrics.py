@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_rec.arrays import Ragged, pointers
+from cortex_rec.arrays import Ragged, is_in, pointers
 from cortex_rec.evaluation import metrics
 
 CUTOFFS = (1, 3, 5)
@@ -82,7 +82,7 @@ def test_auc_equals_the_count_over_all_pairs(rows: list[list[tuple[int, bool]]])
 
 @given(st.lists(st.tuples(st.lists(st.integers(-1, 6), max_size=5), st.lists(st.integers(-1, 9), max_size=5)), max_size=6))
 def test_an_entry_is_in_the_set_of_its_own_user_alone(rows: list[tuple[list[int], list[int]]]) -> None:
-    found = metrics.is_in(ragged([own for own, _ in rows]), ragged([theirs for _, theirs in rows]))
+    found = is_in(ragged([own for own, _ in rows]), ragged([theirs for _, theirs in rows]))
     assert found.tolist() == [item in theirs for own, theirs in rows for item in own]
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from cortex_rec.arrays import F64, Bool, Ragged
-from cortex_rec.evaluation.metrics import is_in, top, where
+from cortex_rec.arrays import F64, Bool, Ragged, is_in
+from cortex_rec.evaluation.metrics import top, where
 
 #: Lengths at which recall of the ranked candidates is told, up to the longest list.
 LENGTHS: Sequence[int] = (50, 100, 200, 300, 500, 1_000)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cortex_rec.arrays import F32, F64, I32, Bool, Ragged
+from cortex_rec.arrays import F32, F64, I32, Bool, Ragged, is_in
 from cortex_rec.config import Evaluation
 from cortex_rec.evaluation import beyond_accuracy, by_interactions, calibration, candidates, metrics, new_products, significance, slices
 from cortex_rec.evaluation.by_interactions import Shortened
@@ -107,7 +107,7 @@ def evaluate(
     """
     cutoffs, drawn = _cutoffs(config), {"samples": config.bootstrap_samples, "seed": seed}
     per_user = metrics.per_user(judged.ranked, judged.truth, cutoffs)
-    relevant = metrics.is_in(judged.ranked, judged.truth)
+    relevant = is_in(judged.ranked, judged.truth)
     per_user["auc"] = metrics.auc_per_user(judged.ranked.pointer, judged.scores, relevant)
     found = candidates.describe(judged.ranked, judged.truth, judged.found_by)
     parts = slices.by_novelty(judged.ranked, judged.truth, judged.bought_before)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cortex_rec.arrays import F32, F64, I64, Bool, Ragged, owners, pointers, ranges
+from cortex_rec.arrays import F32, F64, I64, Bool, Ragged, is_in, owners, pointers, ranges
 
 NAMES = ("ndcg", "recall", "map", "mrr", "hit_rate")
 
@@ -80,17 +80,6 @@ def auc_per_user(pointer: I64, scores: F32, relevant: Bool) -> F64:
     rank_sum = np.bincount(sorted_owner, weights=rank * relevant[order], minlength=n_users)
     pairs = positives * negatives
     return np.where(pairs > 0, (rank_sum - positives * (positives + 1) / 2) / np.where(pairs > 0, pairs, 1), np.nan)
-
-
-def is_in(lists: Ragged, sets: Ragged) -> Bool:
-    """For each entry of `lists`, whether the set of the same user has it: (lists.pointer[-1],) bool."""
-    # User by user, since all pairs at once would be sorted. The last place is that of row -1, an unknown item.
-    has, found = np.zeros(int(max(lists.item.max(initial=0), sets.item.max(initial=0))) + 2, np.bool_), np.empty(len(lists.item), np.bool_)
-    for i in range(len(lists)):
-        has[sets[i]] = True
-        found[lists.pointer[i] : lists.pointer[i + 1]] = has[lists[i]]
-        has[sets[i]] = False
-    return found
 
 
 def without(lists: Ragged, excluded: Ragged) -> Ragged:

@@ -4,9 +4,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from cortex_rec.arrays import I32, Bool, Ragged, sums
+from cortex_rec.arrays import I32, Bool, Ragged, is_in, sums
 from cortex_rec.evaluation import significance
-from cortex_rec.evaluation.metrics import is_in, top, where
+from cortex_rec.evaluation.metrics import top, where
 
 #: By name, how much of a ranked list is looked at; None is all of it.
 DEPTHS: Final = {"candidates": None, "first_500": 500, "top_20": 20, "top_10": 10}

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from cortex_rec import columns
-from cortex_rec.arrays import F64, I32, I64, NO_ROW, Bool, Ragged
+from cortex_rec.arrays import F64, I32, I64, NO_ROW, Bool, Ragged, is_in
 from cortex_rec.config import Evaluation
 from cortex_rec.errors import ConfigError, InvalidRequest, UnknownItem
 from cortex_rec.evaluation import baselines, beyond_accuracy, metrics, significance, slices
@@ -76,7 +76,7 @@ class Panel:
         return {
             "diversity": known["diversity"],
             "coverage": known["coverage"],
-            "new_share": _share(~metrics.is_in(shown, self.bought_before)),
+            "new_share": _share(~is_in(shown, self.bought_before)),
             "tail_share": _share(self.tail[shown.item]),
             "distinct": {name: mean(_distinct(shown, codes)) for name, codes in self.groups.items()},
             "short": int(np.count_nonzero(size < PLACES)),

@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from cortex_rec.arrays import I32, I64, Bool, Ragged
-from cortex_rec.evaluation.metrics import is_in, where
+from cortex_rec.arrays import I32, I64, Bool, Ragged, is_in
+from cortex_rec.evaluation.metrics import where
 from cortex_rec.evaluation.new_products import unsold
 
 #: A slice: the ranked lists to judge and the truth to judge them by.

@@ -34,10 +34,10 @@ def purchases(store: EventStore) -> pl.DataFrame:
     return pl.DataFrame(rows, _SCHEMA, orient="row").group_by(line, maintain_order=True).agg(summed)
 
 
-def newest(stream: Stream, before: datetime | None = None) -> datetime | None:
-    """The time of the last purchase, or of the last before a moment, None where there is none."""
-    within = pl.lit(True) if before is None else pl.col(columns.TIMESTAMP) < before
-    times = [block.select(pl.col(columns.TIMESTAMP).filter(within).max()).item() for block in stream.blocks()]
+def newest(stream: Stream, before: datetime = datetime.max) -> datetime | None:
+    """The time of the last purchase before a moment, None where there is none."""
+    time = pl.col(columns.TIMESTAMP)
+    times = [block.select(time.filter(time < before).max()).item() for block in stream.blocks()]
     return max((time for time in times if isinstance(time, datetime)), default=None)
 
 

@@ -144,7 +144,7 @@ def fit(histories: Histories, subcategory: I32, n_items: int, n_stores: int, *, 
     width = int(subcategory.max(initial=-1)) + 2
     own_group, priced = subcategory % width, np.isfinite(price)
     group_price = ratio(sums(own_group[priced], price[priced], width), np.bincount(own_group[priced], minlength=width))
-    store_key, store_lines, lately = _by_key(*map(np.concatenate, zip(*counted.in_store, strict=True)))
+    store_key, store_lines, lately = _added_up(counted.in_store)
     return Statistics(
         lines.astype(np.float32),
         counted.buyers.astype(np.float32),
@@ -231,7 +231,7 @@ class _Counted:
         self.in_store.append(_by_key(store * n_items + item[stored], np.ones(len(store)), shortest[stored].astype(np.float64)))
         added_up, *others = (len(key) for key, _, _ in self.in_store)
         if sum(others) > added_up:
-            self.in_store = [_by_key(*map(np.concatenate, zip(*self.in_store, strict=True)))]
+            self.in_store = [_added_up(self.in_store)]
         self.store_total += np.bincount(store, minlength=len(self.store_total))
 
 
@@ -239,6 +239,11 @@ def _by_key(key: I64, lines: F64, lately: F64) -> tuple[I64, F64, F64]:
     """The distinct keys, ascending, and the sums of both numbers for each."""
     keys, place = np.unique(key, return_inverse=True)
     return keys, sums(place, lines, len(keys)), sums(place, lately, len(keys))
+
+
+def _added_up(parts: list[tuple[I64, F64, F64]]) -> tuple[I64, F64, F64]:
+    """Several results of `_by_key` as one."""
+    return _by_key(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _where(known: np.ndarray, value: np.ndarray) -> F32:

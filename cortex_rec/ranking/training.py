@@ -8,7 +8,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from cortex_rec.arrays import F32, I64, Array, Bool, Ragged, load_arrays, pointers, save_arrays, vars_of
+from cortex_rec.arrays import F32, I64, Array, Bool, Ragged, is_in, load_arrays, pointers, save_arrays, vars_of
 from cortex_rec.config import Config
 from cortex_rec.encoding import Encoded
 from cortex_rec.features.assemble import Matrix, assemble
@@ -80,8 +80,7 @@ def build(snapshot: Snapshot, encoded: Encoded, window: Window, config: Config, 
         generator = np.random.default_rng([config.seed, window.start, start])
         queries = ask(encoded.histories, users[start : start + BLOCK], window.start, len(encoded.items))
         candidates = snapshot.union.retrieve(queries)
-        lists = candidates.lists
-        label = np.isin((lists.owner + start) * len(encoded.items) + lists.item, bought.owner * len(encoded.items) + bought.item)
+        label = is_in(candidates.lists, bought.take(np.arange(start, start + len(queries))))
         matrix = assemble(queries, candidates, snapshot, encoded.catalogue)
         parts.append(sampled(matrix, label, config.ranking.negatives, generator))
     return joined(parts)

@@ -69,7 +69,7 @@ class Index:
 
     @classmethod
     def _differing(cls, vectors: F32, rows: I64) -> Self:
-        """Variants of a product often say and show the same: their vector is searched once."""
+        """The vectors that differ, in the order of their first rows: variants of a product often say and show the same."""
         bits = np.ascontiguousarray(vectors).view(np.uint32)
         # A linear hash: by chance two that differ have the same.
         key = np.einsum("ij,j->i", bits, np.random.default_rng(0).integers(1 << 64, size=bits.shape[1], dtype=np.uint64), dtype=np.uint64)
